@@ -20,8 +20,8 @@ from pathlib import Path
 
 import clips
 import numpy as np
-from checkout import peak_memory
 
+from video_lmms.evaluation.memory import peak_memory
 from video_lmms.processing.video_errors import VideoError
 from video_lmms.processing.video_inputs import open_video
 

@@ -50,12 +50,6 @@ def run(*command: str | Path, cwd: Path, check: bool = True, **variables: str) -
     return result
 
 
-def peak_memory() -> int:
-    """Most bytes this process has held. `ru_maxrss` would begin with those of the process that started it."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
 @dataclass(frozen=True)
 class Environment:
     """A virtual environment in `folder`."""

@@ -16,8 +16,8 @@ import weakref
 from contextlib import suppress
 
 import numpy as np
-from checkout import peak_memory
 
+from video_lmms.evaluation.memory import peak_memory
 from video_lmms.processing.video_errors import VideoError
 from video_lmms.processing.video_painter import Painter
 from video_lmms.processing.video_reader import VideoReader

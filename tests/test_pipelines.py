@@ -7,7 +7,7 @@ from __future__ import annotations
 import clips
 import pytest
 import transformers
-from tiny_models import TINY_MODELS
+from tiny_models import TINY_MODELS, save_plainly
 
 from video_lmms.pipelines import TASK, VideoTextToTextPipeline, ask, register
 from video_lmms.processing.video_errors import VideoError
@@ -27,8 +27,7 @@ def clip(tmp_path_factory):
 @pytest.fixture(scope="module", params=TINY_MODELS)
 def folder(request, tmp_path_factory):
     target = tmp_path_factory.mktemp("models") / request.param
-    TINY_MODELS[request.param].tiny_model().save_pretrained(target)
-    TINY_MODELS[request.param].tiny_processor().save_pretrained(target)
+    save_plainly(request.param, target)
     return target
 
 

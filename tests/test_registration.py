@@ -10,7 +10,7 @@ import clips
 import pytest
 import torch
 import transformers
-from tiny_models import TINY_MODELS
+from tiny_models import TINY_MODELS, save_plainly
 from transformers import pipeline
 from web import Web, content
 
@@ -42,8 +42,7 @@ def model_type(request):
 def folder(model_type, tmp_path_factory):
     """A plain saved folder: no code, no auto_map."""
     target = tmp_path_factory.mktemp("models") / model_type
-    TINY_MODELS[model_type].tiny_model().save_pretrained(target)
-    TINY_MODELS[model_type].tiny_processor().save_pretrained(target)
+    save_plainly(model_type, target)
     return target
 
 

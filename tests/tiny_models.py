@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import tiny_apollo
 import tiny_longvu
 import tiny_pllava
@@ -20,3 +22,9 @@ TINY_MODELS = {
     "videotgb": tiny_videotgb,
     "videotgb_t5": tiny_videotgb_t5,
 }
+
+
+def save_plainly(name: str, folder: Path) -> None:
+    """Writes a random tiny model and its processor to a folder, without the code that a bundle has."""
+    TINY_MODELS[name].tiny_model().save_pretrained(folder)
+    TINY_MODELS[name].tiny_processor().save_pretrained(folder)

@@ -16,7 +16,7 @@ from typing import Any
 import clips
 import pytest
 from PIL import Image
-from tiny_models import TINY_MODELS
+from tiny_models import TINY_MODELS, save_plainly
 
 from video_lmms.apps.engine import Engine
 
@@ -89,8 +89,7 @@ def tiny_folder(tmp_path_factory):
     def folder(name: str) -> Path:
         if name not in folders:
             folders[name] = tmp_path_factory.mktemp("apps") / name
-            TINY_MODELS[name].tiny_model().save_pretrained(folders[name])
-            TINY_MODELS[name].tiny_processor().save_pretrained(folders[name])
+            save_plainly(name, folders[name])
         return folders[name]
 
     return folder

@@ -23,8 +23,9 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from video_lmms.apps.gallery import HEADERS, create_gallery
-from video_lmms.apps.gallery_media import STRIP_FRAMES, MediaFolder, describe_media, strip_frames
+from video_lmms.apps.gallery_media import MediaFolder, describe_media, strip_frames
 from video_lmms.apps.gallery_samples import DIFFERENCES, GalleryError
+from video_lmms.apps.pictures import MOST_THUMBNAILS
 from video_lmms.cli import app
 from video_lmms.data.world import EPISODE_FPS
 from video_lmms.evaluation.records import (
@@ -370,7 +371,7 @@ def test_pictures_are_those_of_the_sampled_frames(two, runs):
 def test_a_strip_holds_what_was_chosen_and_others_evenly():
     record = {"frames": [list(range(0, 1000, 5))], "chosen": [{"chosen_frames": [995, 500]}]}
     strip = strip_frames(record, 0)
-    assert len(strip) == STRIP_FRAMES
+    assert len(strip) == MOST_THUMBNAILS
     assert {0, 500, 995} <= set(strip)
     others = [index for index in strip if index not in (500, 995)]
     assert max(np.diff(others)) <= 2 * min(np.diff(others))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny_longvu
 from clips import long_clip
+from tiny_models import save_plainly
 from transformers.video_utils import VideoMetadata
 
 from video_lmms.estimation import estimate
@@ -22,8 +23,7 @@ QUESTION = "What moves?"
 @pytest.fixture(scope="module")
 def longvu(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "longvu"
-    tiny_longvu.tiny_model().save_pretrained(path)
-    tiny_longvu.tiny_processor().save_pretrained(path)
+    save_plainly("longvu", path)
     return path
 
 

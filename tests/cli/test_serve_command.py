@@ -9,7 +9,8 @@ import uvicorn
 from starlette.applications import Starlette
 from transformers.utils import import_utils
 
-from video_lmms.cli.serve import is_loopback, split_name
+from video_lmms.cli.arguments import is_loopback
+from video_lmms.cli.serve import split_name
 
 
 @pytest.fixture

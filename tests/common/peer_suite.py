@@ -18,9 +18,9 @@ import unittest
 from pathlib import Path
 from types import ModuleType
 
-import pytest
 import torch
 import transformers
+from absence import lacking
 from filelock import FileLock
 
 
@@ -74,7 +74,7 @@ def peer_module(name: str) -> ModuleType:
         try:
             install(fetch_tests(cache_folder()))
         except PeerSuiteUnavailable as error:
-            pytest.skip(f"transformers' own tests are not available: {error}", allow_module_level=True)
+            lacking(f"transformers' own tests are not available: {error}", allow_module_level=True)
     return importlib.import_module(f"{PACKAGE}.{name}")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_models import TINY_MODELS
+from tiny_models import TINY_MODELS, save_plainly
 
 from video_lmms.cli.answering import Answerer
 from video_lmms.data.scenes import write_clip
@@ -88,8 +88,7 @@ def test_the_next_sample_is_read_ahead_within_a_task_only():
 
 @pytest.mark.parametrize("name", TINY_MODELS)
 def test_every_model_is_asked_and_recorded(name, clip, tmp_path):
-    TINY_MODELS[name].tiny_model().save_pretrained(tmp_path)
-    TINY_MODELS[name].tiny_processor().save_pretrained(tmp_path)
+    save_plainly(name, tmp_path)
     # One token per letter or two, in a context made for shorter words.
     room = 600 if name == "longvu" else None
     answerer = Answerer(str(tmp_path), "cpu", None, False)

@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 
 import pytest
-import tiny_longvu
 from checkout import ROOT
+from tiny_models import save_plainly
 from typer.testing import CliRunner
 
 from video_lmms.cli import app
@@ -43,8 +43,7 @@ def test_operations_are_the_estimates_and_floors_follow():
 
 
 def test_a_reader_is_told_of_every_phase(tmp_path):
-    tiny_longvu.tiny_model().save_pretrained(tmp_path)
-    tiny_longvu.tiny_processor().save_pretrained(tmp_path)
+    save_plainly("longvu", tmp_path)
     lines = measured(tmp_path, "--attention", "eager", "--dtype", "float32").splitlines()
     assert "TFLOP/s" in lines[0]
     assert "float32, eager" in lines[0]

@@ -29,6 +29,7 @@ import torch
 torch.set_num_threads(1)
 from video_lmms.conversion_scripts import conversion, weight_files
 from video_lmms.conversion_scripts.convert_pllava import convert
+from video_lmms.evaluation.memory import peak_memory
 hashing, real = [], weight_files.sha256
 def timed(file):
     start = time.perf_counter()
@@ -40,10 +41,7 @@ conversion.sha256 = weight_files.sha256 = timed
 start = time.perf_counter()
 convert(Path(sys.argv[1]), Path(sys.argv[2]), max_shard_size="1GB")
 seconds = time.perf_counter() - start
-# Not `ru_maxrss`: a process starts with that of the one that started it.
-status = Path("/proc/self/status").read_text().splitlines()
-peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-print(json.dumps({"peak": peak, "seconds": seconds, "hashing": sum(hashing)}))
+print(json.dumps({"peak": peak_memory(), "seconds": seconds, "hashing": sum(hashing)}))
 """
 
 

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from tiny_models import TINY_MODELS
+from tiny_models import TINY_MODELS, save_plainly
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -36,8 +36,7 @@ def name(request):
 @pytest.fixture(scope="module")
 def folder(name, tmp_path_factory):
     target = tmp_path_factory.mktemp("models") / name
-    TINY_MODELS[name].tiny_model().save_pretrained(target)
-    TINY_MODELS[name].tiny_processor().save_pretrained(target)
+    save_plainly(name, target)
     return target
 
 

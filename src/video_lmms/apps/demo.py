@@ -367,7 +367,7 @@ class Page:
         frames = sum(len(video["frames_indices"]) for video in plan.videos)
         seen = f"{frames:,} frames" if plan.videos else "images"
         parts = [(f"for {seen}", plan.visual_tokens), ("for text", plan.text_tokens)]
-        return cost_html(parts, context_of(engine), plan.at_most)
+        return cost_html(parts, engine.context_length, plan.at_most)
 
     def show_example(self, event: gr.SelectData) -> tuple[dict[str, Any], str]:
         """Puts an example into the box, and chooses the model that knows it."""
@@ -380,8 +380,3 @@ def answer_options(max_new_tokens: float, temperature: float, top_p: float, beam
     return AnswerOptions(
         max_new_tokens=int(max_new_tokens), temperature=float(temperature), top_p=float(top_p), num_beams=int(beams)
     )
-
-
-def context_of(engine: Engine) -> int | None:
-    """Tokens the language model can take in; None where it states no bound."""
-    return getattr(engine.model.config.get_text_config(), "max_position_embeddings", None)

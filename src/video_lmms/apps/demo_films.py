@@ -5,21 +5,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..processing.video_errors import VideoLimits
-from ..processing.video_inputs import FileVideo, open_video, unwrapped
+from ..processing.video_inputs import open_video, unwrapped
 from .conversation import KnownVideo, Medium
-from .demo_views import THUMBNAIL_HEIGHT, Film, Picture
+from .demo_views import Film, Picture
 from .engine import Answer, Engine, Plan
+from .pictures import MOST_THUMBNAILS, read_thumbnails, thumbnail
 
 
-# More are not shown; those that are stand evenly among all.
-_MOST_PICTURES = 24
 # Thumbnails that are kept for the next turn, which mostly shows the same ones.
 _KEPT_THUMBNAILS = 512
 
@@ -54,23 +52,10 @@ class Thumbnails:
         """(height, width, 3) uint8."""
         return thumbnail(np.asarray(medium.picture(self.limits).convert("RGB")))
 
-    def _read(self, medium: Medium, indices: list[int]) -> Iterator[np.ndarray]:
+    def _read(self, medium: Medium, indices: list[int]) -> list[np.ndarray]:
         payload = unwrapped(KnownVideo.of(medium))
         with open_video(payload, None, channels_first=False, limits=self.limits) as source:
-            if isinstance(source, FileVideo):
-                frames = source.reader.read(indices, transform=thumbnail)
-            else:
-                frames = source.frames(indices, thumbnail)
-        return iter(frames)
-
-
-def thumbnail(frame: np.ndarray) -> np.ndarray:
-    """A frame at the height of a thumbnail, or as it is where it is smaller."""
-    height, width = frame.shape[:2]
-    if height <= THUMBNAIL_HEIGHT:
-        return frame
-    size = (max(1, round(width * THUMBNAIL_HEIGHT / height)), THUMBNAIL_HEIGHT)
-    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR, reducing_gap=2))
+            return read_thumbnails(source, indices)
 
 
 def films_of(engine: Engine, plan: Plan, answer: Answer, thumbnails: Thumbnails) -> list[Film]:
@@ -145,7 +130,7 @@ def frames_film(
     remarks: Sequence[str] = (),
 ) -> Film:
     """A film of single frames, as pairs of their number and their second."""
-    shown = evenly(len(pairs), _MOST_PICTURES)
+    shown = evenly(len(pairs), MOST_THUMBNAILS)
     pixels = thumbnails.of_video(medium, [pairs[place][0] for place in shown])
     remarks = remarks or [""] * len(pairs)
     pictures = [
@@ -162,7 +147,7 @@ def clips_film(medium: Medium, facts: dict[str, Any], frames_per_clip: int, thum
     indices, times = facts["frames_indices"], facts["times"]
     starts = range(0, len(indices), frames_per_clip)
     clips = [(times[start], times[start + frames_per_clip - 1]) for start in starts]
-    shown = evenly(len(clips), _MOST_PICTURES)
+    shown = evenly(len(clips), MOST_THUMBNAILS)
     middles = [indices[starts[place] + frames_per_clip // 2] for place in shown]
     pixels = thumbnails.of_video(medium, middles)
     pictures = [Picture(frame, *clips[place]) for frame, place in zip(pixels, shown, strict=True)]

@@ -9,18 +9,13 @@ on the server's disk is named.
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
-from PIL import Image
 
-
-# Height of a thumbnail in pixels: twice what is shown, for dense screens.
-THUMBNAIL_HEIGHT = 144
-_JPEG_QUALITY = 82
+from .pictures import encode_jpeg
 
 
 @dataclass
@@ -107,9 +102,7 @@ def picture_html(picture: Picture, duration: float | None) -> str:
 
 def jpeg_url(pixels: np.ndarray) -> str:
     """A picture as a `data:` URL of a small JPEG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(pixels)).decode("ascii")
 
 
 def span(start: float, end: float | None) -> str:

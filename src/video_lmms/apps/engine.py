@@ -159,6 +159,11 @@ class Engine:
         """Answers that are being made or wait."""
         return len(self._unfinished)
 
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that the language model was made for; None where it states no bound, as T5's relative positions."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
     def close(self, *, cancel: bool = True) -> None:
         """Takes no more questions, ends those that are being answered (or, without `cancel`, waits for them)."""
         with self._counting:

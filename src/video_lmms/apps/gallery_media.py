@@ -8,7 +8,6 @@ are the pictures that the model got, also of files that no browser plays and of 
 
 from __future__ import annotations
 
-import io
 import mimetypes
 import threading
 from collections import OrderedDict
@@ -19,7 +18,9 @@ from typing import Any
 from ..evaluation.prompts import read_span
 from ..evaluation.records import SampleRecord
 from ..processing.video_errors import VideoError
+from ..processing.video_inputs import open_video
 from .gallery_samples import GalleryError
+from .pictures import MOST_THUMBNAILS, encode_jpeg, read_thumbnails
 
 
 # What the standard library does not know everywhere, or calls by a name that browsers refuse.
@@ -37,10 +38,6 @@ CONTENT_TYPES = {
     ".webm": "video/webm",
     ".webp": "image/webp",
 }
-# Pictures of one medium beneath the time line; of more sampled frames, this many evenly.
-STRIP_FRAMES = 24
-# Pixels, for screens of twice the density.
-STRIP_HEIGHT = 144
 _KEPT_STRIPS = 64
 
 
@@ -120,9 +117,6 @@ def read_strip(path: Path, indices: Sequence[int]) -> dict[int, bytes]:
     Raises:
         GalleryError: the clip cannot be read, or is shorter than the run says.
     """
-    # It brings torch, which a page without pictures does without.
-    from ..processing.video_inputs import open_video, stream_frames
-
     try:
         with open_video(str(path), metadata=None, channels_first=False) as video:
             beyond = [index for index in indices if not 0 <= index < video.metadata.total_num_frames]
@@ -132,31 +126,10 @@ def read_strip(path: Path, indices: Sequence[int]) -> dict[int, bytes]:
                     "frames: this is not the file that the model was shown.",
                     404,
                 )
-            pictures = [frame for frames in stream_frames(video, indices, smaller, chunk=8) for frame in frames]
+            pictures = read_thumbnails(video, indices)
     except (VideoError, OSError) as error:
         raise GalleryError(str(error), 415) from error
     return {index: encode_jpeg(picture) for index, picture in zip(indices, pictures, strict=True)}
-
-
-def smaller(frame: Any) -> Any:
-    """A frame (height, width, 3), no higher than `STRIP_HEIGHT`."""
-    import numpy as np
-    from PIL import Image
-
-    height, width = frame.shape[:2]
-    if height <= STRIP_HEIGHT:
-        return frame
-    size = (max(1, round(width * STRIP_HEIGHT / height)), STRIP_HEIGHT)
-    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX))
-
-
-def encode_jpeg(picture: Any) -> bytes:
-    """(height, width, 3) uint8 RGB as a JPEG file."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "jpeg", quality=88)
-    return file.getvalue()
 
 
 def content_type(path: Path) -> str:
@@ -202,9 +175,9 @@ def strip_frames(record: SampleRecord, number: int) -> list[int]:
     """Which of a medium's sampled frames get a picture: those the model chose, and others spread evenly."""
     indices = sorted({frame["index"] for frame in sampled_frames(record, number)})
     chosen = _entry(record.get("chosen"), number) or {}
-    wanted = spread(sorted({*chosen.get("chosen_frames", ()), *_kept_in_full(chosen)} & set(indices)), STRIP_FRAMES)
+    wanted = spread(sorted({*chosen.get("chosen_frames", ()), *_kept_in_full(chosen)} & set(indices)), MOST_THUMBNAILS)
     others = [index for index in indices if index not in set(wanted)]
-    return sorted({*wanted, *spread(others, STRIP_FRAMES - len(wanted))})
+    return sorted({*wanted, *spread(others, MOST_THUMBNAILS - len(wanted))})
 
 
 def spread(items: list[int], most: int) -> list[int]:

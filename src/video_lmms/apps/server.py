@@ -49,8 +49,8 @@ from .request_errors import RequestError, busy, fail, refuse, refuse_gone, refus
 from .streaming import AnswerOptions
 
 
-# Tokens for models whose positions have no end.
-RELATIVE_CONTEXT = 8192
+# Tokens of prompt and answer for models whose positions have no end.
+UNBOUNDED_CONTEXT = 8192
 # OpenAI's name for each way that an answer ends.
 FINISH_REASONS = {"stop": "stop", "length": "length", "cancelled": "stop"}
 
@@ -268,7 +268,7 @@ class ChatHandler(ChatCompletionHandler):
             RequestError: there is none.
         """
         wanted = chat.max_tokens or min(self.limits.default_new_tokens, self.limits.new_tokens)
-        room = context_of(engine) if self.limits.prompt_tokens is None else self.limits.prompt_tokens
+        room = self.limits.prompt_tokens or engine.context_length or UNBOUNDED_CONTEXT
         # A model that makes its videos fit needs room for the text alone.
         needed = plan.text_tokens if plan.at_most else plan.prompt_tokens
         left = room - needed
@@ -449,11 +449,6 @@ async def stop_when_gone(request: Request, generation: Generation) -> None:
 def waiting_in(engines: Mapping[str, Engine]) -> int:
     """Answers being made or waiting."""
     return sum(engine.waiting for engine in engines.values())
-
-
-def context_of(engine: Engine) -> int:
-    """Tokens that the language model was made for; positions of T5 are relative, and something has to bound them."""
-    return getattr(engine.model.config.text_config, "max_position_embeddings", RELATIVE_CONTEXT)
 
 
 def described(exc: VideoError, conversation: Conversation) -> RequestError:

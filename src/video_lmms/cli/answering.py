@@ -261,6 +261,12 @@ def encoded_frames(model: torch.nn.Module, advance: Advance) -> Iterator[None]:
         hook.remove()
 
 
+@contextmanager
+def silently(label: str, total: int, unit: str) -> Iterator[Advance]:
+    """Progress that nobody sees."""
+    yield lambda steps: None
+
+
 def trimming(start: float | None, end: float | None) -> dict[str, float]:
     """The part of a video as a chat's content part names it."""
     return {name: value for name, value in (("start", start), ("end", end)) if value is not None}

@@ -1,13 +1,14 @@
 # Copyright 2026 The video-lmms authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Telling videos from the question, and naming the mistake where that fails. Nothing heavy is imported here."""
+"""Reading what a user gave: videos and questions, models, addresses; mistakes are named. Nothing heavy is imported."""
 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 from pathlib import Path
 
-from .console import fail
+from .console import fail, note
 
 
 _EXAMPLE = 'video-lmms ask clip.mp4 "What happens in the video?"'
@@ -66,3 +67,23 @@ def check_video(video: str) -> None:
     close = difflib.get_close_matches(path.name, names, n=3)
     hint = " Did you mean " + " or ".join(str(path.with_name(name)) for name in close) + "?" if close else ""
     raise fail(f"{video}: no such file.{hint}")
+
+
+def model_or_tiny(model: str | None) -> str:
+    """The model that was named; without one the default tiny model, and a note on what that is."""
+    from ..hub.sources import DEFAULT_MODEL, REAL_CHECKPOINT
+
+    if model is None:
+        note(
+            f"Using {DEFAULT_MODEL}, a tiny model that only knows moving shapes. For real videos convert a real "
+            f"checkpoint, such as {REAL_CHECKPOINT} (`video-lmms convert pllava --help`), and pass --model DIR."
+        )
+    return model or DEFAULT_MODEL
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

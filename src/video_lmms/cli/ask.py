@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .arguments import split_question
+from .arguments import model_or_tiny, split_question
 from .console import fail, note, progress, quiet_libraries, user_errors
 
 
@@ -45,17 +45,11 @@ def ask(
     if stream and as_json:
         raise fail("--stream and --json exclude each other: the JSON object is printed when the answer is complete.")
     with user_errors():
-        from ..hub.sources import DEFAULT_MODEL, REAL_CHECKPOINT
         from .answering import Answerer
         from .profiling import LANGUAGE_MODEL, PREPROCESS, Profile
 
         quiet_libraries()
-        if model is None:
-            note(
-                f"Using {DEFAULT_MODEL}, a tiny model that only knows moving shapes. For real videos convert a real "
-                f"checkpoint, such as {REAL_CHECKPOINT} (`video-lmms convert pllava --help`), and pass --model DIR."
-            )
-        answerer = Answerer(model or DEFAULT_MODEL, device, dtype, trust_remote_code)
+        answerer = Answerer(model_or_tiny(model), device, dtype, trust_remote_code)
         profile = Profile()
         show = (lambda text: typer.echo(text, nl=False)) if stream else None
         with profile.watching(answerer.model, answerer.processor) if profiled else nullcontext():

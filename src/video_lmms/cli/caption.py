@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .arguments import model_or_tiny
 from .console import note, progress, quiet_libraries, user_errors
 
 
@@ -36,14 +37,13 @@ def caption(
     with user_errors():
         from ..evaluation.captions import caption_videos, find_videos, ray_captions, request_of
         from ..evaluation.model_predictor import ModelPredictor
-        from ..hub.sources import DEFAULT_MODEL
         from .answering import Answerer
         from .evaluate import shared_work
 
         quiet_libraries()
         asked = request_of(request, instruction)
         found = find_videos(videos)
-        source = model or DEFAULT_MODEL
+        source = model_or_tiny(model)
         if ray:
             names = [name if "://" in name else str(Path(name).absolute()) for name in found]
             options = {"style": prompts, "max_new_tokens": max_new_tokens, "workers": ray, "gpus": ray_gpus}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .arguments import check_video
+from .arguments import check_video, model_or_tiny
 from .console import note, quiet_libraries, user_errors
 
 
@@ -60,17 +60,12 @@ def chat(
         check_video(video)
     with user_errors():
         from ..apps.engine import AnswerOptions, Engine, ReadingOptions
-        from ..hub.sources import DEFAULT_MODEL, REAL_CHECKPOINT
 
         quiet_libraries()
-        if model is None:
-            note(
-                f"Using {DEFAULT_MODEL}, a tiny model that only knows moving shapes. For real videos convert a real "
-                f"checkpoint, such as {REAL_CHECKPOINT} (`video-lmms convert pllava --help`), and pass --model DIR."
-            )
         reading = ReadingOptions(num_frames, None, context_length, template, audio)
         options = AnswerOptions(max_new_tokens, temperature, top_p, seed=seed)
-        with Engine(model or DEFAULT_MODEL, device=device, dtype=dtype, trust_remote_code=trust_remote_code) as engine:
+        source = model_or_tiny(model)
+        with Engine(source, device=device, dtype=dtype, trust_remote_code=trust_remote_code) as engine:
             Talk(engine, options, reading, videos or []).run()
 
 

@@ -11,10 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from .arguments import is_loopback
 from .console import fail, note, quiet_libraries, user_errors
-
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def demo(
@@ -61,7 +59,7 @@ def demo(
 
         quiet_libraries()
         settings = {
-            "hub_ids": host in LOOPBACK if hub_ids is None else hub_ids,
+            "hub_ids": is_loopback(host) if hub_ids is None else hub_ids,
             "loaded_models": loaded_models,
             "max_waiting": max_waiting,
             "max_upload_mb": max_upload_mb,

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .arguments import model_or_tiny
 from .console import fail, note, progress, quiet_libraries, user_errors
 from .judging import BUDGET, JUDGE, KEY, PRICE, RATE, URL, Judging
 
@@ -73,7 +74,6 @@ def evaluate(
         from ..evaluation.model_predictor import ModelPredictor
         from ..evaluation.runner import answer_questions, questions_of, versions
         from ..evaluation.tasks import find_task
-        from ..hub.sources import DEFAULT_MODEL
         from .answering import Answerer
 
         quiet_libraries()
@@ -81,11 +81,12 @@ def evaluate(
         wanted = [find_task(name) for name in dict.fromkeys(tasks)]
         samples = read_all(wanted, data or [str(output / "data")], limit, process, wait)
         questions = questions_of(samples, wanted, missing)
-        answerer = Answerer(model or DEFAULT_MODEL, device or own_device, dtype, trust_remote_code)
+        source = model_or_tiny(model)
+        answerer = Answerer(source, device or own_device, dtype, trust_remote_code)
         predictor = ModelPredictor(answerer, prompts, max_new_tokens, num_frames, context_length)
         info = {
             "tasks": {task.name: task.version for task in wanted},
-            "model": model or DEFAULT_MODEL,
+            "model": source,
             "arguments": predictor.describe() | {"limit": limit},
             "seed": seed,
             "device": str(answerer.model.device),

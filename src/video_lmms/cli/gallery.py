@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import webbrowser
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from .arguments import is_loopback
 from .console import fail, note, user_errors
 
 
@@ -48,14 +48,6 @@ def gallery(
     if open_page:
         webbrowser.open(address)
     uvicorn.Server(uvicorn.Config(page, log_level="warning", ws="none", timeout_graceful_shutdown=1)).run([listener])
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:

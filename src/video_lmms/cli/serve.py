@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .arguments import is_loopback
 from .console import fail, note, quiet_libraries, user_errors
 
 
@@ -119,11 +119,3 @@ def split_name(model: str) -> tuple[str, str]:
     if equals and not Path(model).exists():
         return name, source
     return (Path(model).resolve().name if Path(model).is_dir() else model), model
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

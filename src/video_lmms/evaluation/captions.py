@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,7 +207,9 @@ def write_output(output: Path, lines: Path, records: Sequence[dict[str, Any]]) -
     if output != lines:
         from pyarrow import Table, parquet
 
-        parquet.write_table(Table.from_pylist(list(records)), output)
+        part = output.with_name(f".{output.name}.part")
+        parquet.write_table(Table.from_pylist(list(records)), part)
+        os.replace(part, output)
         lines.unlink()
 
 

@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from ..cli.answering import Answerer, Prompt
+from ..cli.answering import Answerer, Prompt, silently
 from ..processing.video_errors import VideoError
 from ..processing.video_images import image_files
 from ..processing.video_inputs import open_video
@@ -141,9 +139,3 @@ class ModelPredictor:
 
 # What is told of every video, whatever the model chose in it.
 SAMPLED = ("path", "duration", "num_frames", "frames_indices", "times")
-
-
-@contextmanager
-def silently(label: str, total: int, unit: str) -> Iterator[Any]:
-    """Progress that nobody sees."""
-    yield lambda steps: None

@@ -16,23 +16,16 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from video_lmms.cli.answering import Answerer
+from video_lmms.cli.answering import Answerer, silently
 from video_lmms.data.world import draw_long_samples, write_rows
+from video_lmms.evaluation.memory import peak_memory
 
 
 SECONDS = (60.0, 300.0)
 SEED = 4321
-
-
-@contextmanager
-def silently(label: str, total: int, unit: str) -> Iterator[Any]:
-    """Progress that nobody sees."""
-    yield lambda steps: None
 
 
 def ask(answerer: Answerer, row: dict[str, Any], num_frames: int | None = None) -> dict[str, Any]:
@@ -59,12 +52,6 @@ def compare(answerer: Answerer, clips: int) -> dict[str, dict[str, float]]:
         }
         for name, results in (("own choice", own), ("evenly spaced", uniform))
     }
-
-
-def peak_memory() -> int:
-    """Most bytes this process has held (Linux)."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def measure(model: str, minutes: float) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from ..errors import VideoLmmError
-from .needle import peak_memory
+from .memory import peak_memory
 from .records import read_object, read_samples, write_object, write_text
 from .scoring import compare_runs, score_run
 

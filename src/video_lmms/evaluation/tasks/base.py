@@ -83,6 +83,32 @@ class Task:
     version: int = 1
 
 
+def with_and_without_subtitles(
+    name: str, title: str, read: Callable[[Path, bool], Iterator[Sample]], layout: str, subtitles: str, source: str
+) -> tuple[Task, Task]:
+    """A benchmark of choices, and the same one with the speech of its videos as `<name>_subtitles`.
+
+    Args:
+        name: on the command line.
+        title: of the data.
+        read: (folder, whether to read subtitles) -> samples.
+        layout: which files the folder holds.
+        subtitles: which files hold the speech.
+        source: who published it.
+    """
+    return (
+        Task(name, title, "choice", lambda folder: read(folder, False), layout, source),
+        Task(
+            f"{name}_subtitles",
+            f"{title} with subtitles",
+            "choice",
+            lambda folder: read(folder, True),
+            f"{layout}, {subtitles}",
+            source,
+        ),
+    )
+
+
 def read_rows(path: Path) -> Any:
     """Content of a .json file; a list of rows of a .jsonl, .csv or .parquet file.
 

@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .base import LETTERS, Sample, Task, find_file, find_video, read_rows
+from .base import LETTERS, Sample, find_file, find_video, read_rows, with_and_without_subtitles
 
 
 def seconds(clock: str) -> float:
@@ -46,16 +45,11 @@ def read(folder: Path, subtitles: bool) -> Iterator[Sample]:
         )
 
 
-LAYOUT = "lvb_val.json and videos/<video_path>"
-SOURCE = "https://huggingface.co/datasets/longvideobench/LongVideoBench"
-TASKS = (
-    Task("longvideobench", "LongVideoBench", "choice", partial(read, subtitles=False), LAYOUT, SOURCE),
-    Task(
-        "longvideobench_subtitles",
-        "LongVideoBench with subtitles",
-        "choice",
-        partial(read, subtitles=True),
-        f"{LAYOUT}, subtitles/<subtitle_path>",
-        SOURCE,
-    ),
+TASKS = with_and_without_subtitles(
+    "longvideobench",
+    "LongVideoBench",
+    read,
+    layout="lvb_val.json and videos/<video_path>",
+    subtitles="subtitles/<subtitle_path>",
+    source="https://huggingface.co/datasets/longvideobench/LongVideoBench",
 )

@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from ..longvu import parse_srt
-from .base import Sample, Task, find_file, find_video, read_rows, without_letter
+from .base import Sample, find_file, find_video, read_rows, with_and_without_subtitles, without_letter
 
 
 def read(folder: Path, subtitles: bool) -> Iterator[Sample]:
@@ -29,16 +28,11 @@ def read(folder: Path, subtitles: bool) -> Iterator[Sample]:
         )
 
 
-LAYOUT = "videomme/test-*.parquet and data/<videoID>.mp4"
-SOURCE = "https://huggingface.co/datasets/lmms-lab/Video-MME"
-TASKS = (
-    Task("videomme", "Video-MME", "choice", partial(read, subtitles=False), LAYOUT, SOURCE),
-    Task(
-        "videomme_subtitles",
-        "Video-MME with subtitles",
-        "choice",
-        partial(read, subtitles=True),
-        f"{LAYOUT}, subtitle/<videoID>.srt",
-        SOURCE,
-    ),
+TASKS = with_and_without_subtitles(
+    "videomme",
+    "Video-MME",
+    read,
+    layout="videomme/test-*.parquet and data/<videoID>.mp4",
+    subtitles="subtitle/<videoID>.srt",
+    source="https://huggingface.co/datasets/lmms-lab/Video-MME",
 )
