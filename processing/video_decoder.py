@@ -79,13 +79,16 @@ class ClipDecoder:
         decode_seconds: time spent in the decoder so far.
     """
 
-    def __init__(self, source: ClipSource, limits: VideoLimits, threads: int | None = None) -> None:
+    def __init__(
+        self, source: ClipSource, limits: VideoLimits, threads: int | None = None, index: FrameIndex | None = None
+    ) -> None:
         """Opens and indexes a clip; one whose frames cannot be listed from packets is decoded once and counted.
 
         Args:
             source: the clip.
             limits: sizes beyond which to refuse.
             threads: number of decoder threads; None chooses.
+            index: of the clip, where it is known already.
 
         Raises:
             VideoOpenError: or one of its subclasses, when there is no video that can be read.
@@ -108,12 +111,17 @@ class ClipDecoder:
         self._last_error: Exception | None = None
         self._open()
         try:
-            self.index = self._listed()
+            self.index = self._listed() if index is None else index
             if not self.index.counted:
                 self.index = self._counted(self.index)
         except BaseException:
             self.close()
             raise
+
+    def twin(self) -> ClipDecoder | None:
+        """A second decoder of the same clip, which may run in another thread; None where there can be none."""
+        source = self.source.twin()
+        return None if source is None else ClipDecoder(source, self._limits, self.threads, self.index)
 
     def close(self) -> None:
         """Frees the decoder and the file."""

@@ -66,6 +66,15 @@ class ClipSource:
     name: str
     target: str | BinaryIO
 
+    def twin(self) -> ClipSource | None:
+        """The same clip for a second decoder that runs beside the first; None for a file object, which has one place.
+
+        Bytes are not copied.
+        """
+        if isinstance(self.target, io.BytesIO):
+            return ClipSource(self.name, io.BytesIO(self.target.getvalue()))
+        return self if isinstance(self.target, str) else None
+
 
 @dataclass(frozen=True)
 class FrameIndex:

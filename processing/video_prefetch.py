@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from queue import SimpleQueue
 from threading import Semaphore, Thread
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 _END = object()
 
 
-def run_ahead(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
+def run_ahead(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, None]:
     """Iterates over `items` in a thread, so that making the next item overlaps with using this one.
 
     Decoding, resizing and the model's kernels release the interpreter, so the two really run side by side: frames of
@@ -33,11 +33,18 @@ def run_ahead(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
         items: what to iterate over; it must not be touched by anybody else meanwhile.
         depth: most items that are made and not yet taken; 0 iterates without a thread.
 
-    Yields:
-        The items in order. An exception of `items` is raised at its place. Closing the generator, or leaving it to the
-        garbage collector, ends the thread before it returns.
+    Returns:
+        A generator of the items in order; the thread is at work already. An exception of `items` is raised at its
+        place. Closing the generator, or leaving it to the garbage collector, ends the thread before it returns.
     """
+    ahead = _ahead(items, depth)
+    next(ahead)  # up to where it waits for its consumer
+    return ahead
+
+
+def _ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     if depth < 1:
+        yield
         yield from items
         return
     made: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
@@ -59,6 +66,7 @@ def run_ahead(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
     thread = Thread(target=work, name="video-lmms-ahead", daemon=True)
     thread.start()
     try:
+        yield
         while True:
             item, failure = made.get()
             if failure is not None:

@@ -18,8 +18,10 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from math import isnan
 from time import perf_counter
 from types import TracebackType
@@ -41,6 +43,7 @@ FrameTransform = Callable[[np.ndarray], np.ndarray]
 
 _HDR_TRANSFERS = (16, 18)  # SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG)
 _RATE_TOLERANCE = 0.05
+_SHARED_FROM = 4  # seeks of a request from which a second decoder pays for being opened
 _SOME = 5  # frame numbers named in a warning
 
 
@@ -83,7 +86,7 @@ _inherited: list[Any] = []
 
 
 def _keep_what_is_inherited() -> None:
-    _inherited.extend((reader._decoder, reader._painter) for reader in _living)
+    _inherited.extend((reader._decoder, reader._twin, reader._painter) for reader in _living)
 
 
 if hasattr(os, "register_at_fork"):
@@ -113,6 +116,7 @@ class VideoReader:
         """Use `VideoReader.open`."""
         self.index: FrameIndex = decoder.index
         self._decoder = decoder
+        self._twin: ClipDecoder | None = None
         self._name = decoder.source.name
         self._painter = Painter(self._name, rotate)
         self._size_changed = False
@@ -162,17 +166,22 @@ class VideoReader:
 
     def close(self) -> None:
         """Frees the decoder and the file. Calling it twice is harmless; a file object of the caller stays open."""
-        self._decoder.close()
+        for decoder in self._opened:
+            decoder.close()
+
+    @property
+    def _opened(self) -> list[ClipDecoder]:
+        return [self._decoder] if self._twin is None else [self._decoder, self._twin]
 
     @property
     def decoded_frames(self) -> int:
-        """Frames the decoder has given so far, wanted or not."""
-        return self._decoder.decoded_frames
+        """Frames the decoders have given so far, wanted or not."""
+        return sum(decoder.decoded_frames for decoder in self._opened)
 
     @property
     def decode_seconds(self) -> float:
         """Time spent on decoding and on conversion to RGB so far; the two overlap."""
-        return self._decoder.decode_seconds + self._paint_seconds
+        return sum(decoder.decode_seconds for decoder in self._opened) + self._paint_seconds
 
     @property
     def info(self) -> VideoInfo:
@@ -289,8 +298,7 @@ class VideoReader:
         places: dict[int, list[int]] = {}
         for place, number in enumerate(request.numbers):
             places.setdefault(number, []).append(place)
-        # One frame is decoded while the one before it is converted and transformed.
-        for number, frame in run_ahead(self._decoder.frames(request.plan), depth=int(self._decoder.threads > 1)):
+        for number, frame in self._decoded(request.plan):
             start = perf_counter()
             self._size_changed |= not request.resized and self._painter.upright_size(frame) != request.size
             image = self._painter.paint(frame, request.size)
@@ -299,6 +307,22 @@ class VideoReader:
             if request.transform is not None:
                 image = request.transform(image)
             yield places[number], image, self.index.seconds(number)
+
+    def _decoded(self, plan: Plan) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Frames in time order. Each is decoded while the one before it is converted and transformed; where a plan
+        seeks often, two decoders take its stretches in turn, because every seek empties the threads of one."""
+        shared = plan.seeks >= _SHARED_FROM and self._decoder.threads > 1
+        if shared and self._twin is None:
+            self._twin = self._decoder.twin()
+        decoders = self._opened if shared else [self._decoder]
+        shares = [Plan(plan.runs[first :: len(decoders)], plan.linear) for first in range(len(decoders))]
+        with ExitStack() as stack:
+            streams = [
+                stack.enter_context(closing(run_ahead(decoder.frames(share), depth=int(decoder.threads > 1))))
+                for decoder, share in zip(decoders, shares, strict=True)
+            ]
+            for turn, run in enumerate(plan.runs):
+                yield from islice(streams[turn % len(streams)], len(run.targets))
 
     def _chunks(self, request: _Request, chunk: int) -> Iterator[tuple[list[int], np.ndarray, list[float]]]:
         left = len(request.numbers)
@@ -369,9 +393,10 @@ class VideoReader:
             yield "high dynamic range video: colours are converted without tone mapping and look flat"
 
     def _reading_warnings(self) -> Iterator[str]:
-        if self._decoder.damaged_packets:
-            yield f"damaged packets skipped by the decoder: {self._decoder.damaged_packets}"
-        missing = sorted(self._decoder.substituted)
+        damaged = max(decoder.damaged_packets for decoder in self._opened)
+        if damaged:
+            yield f"damaged packets skipped by the decoder: {damaged}"
+        missing = sorted(set().union(*(decoder.substituted for decoder in self._opened)))
         if missing:
             some = ", ".join(map(str, missing[:_SOME])) + (", ..." if len(missing) > _SOME else "")
             yield f"frames replaced by the one before them, because they never were decoded: {len(missing)} ({some})"

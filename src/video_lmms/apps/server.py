@@ -152,11 +152,8 @@ class ChatHandler(ChatCompletionHandler):
             engine = self.engines[visit.model]
             conversation, plan, options = await self.prepare(engine, chat)
             pieces: asyncio.Queue[str | None] = asyncio.Queue()
-            loop = asyncio.get_running_loop()
-
-            def deliver(piece: str | None) -> None:
-                loop.call_soon_threadsafe(pieces.put_nowait, piece)
-
+            # A whole answer is taken at its end: the loop is not woken for every piece of it.
+            deliver = putting_into(pieces) if chat.stream else None
             generation = self.start(engine, conversation, options, plan, deliver)
             work = Work(f"chatcmpl-{uuid.uuid4().hex}", visit.model, chat, conversation, generation)
             if chat.stream:
@@ -287,7 +284,7 @@ class ChatHandler(ChatCompletionHandler):
         conversation: Conversation,
         options: AnswerOptions,
         plan: Plan,
-        deliver: Callable[[str | None], None],
+        deliver: Callable[[str | None], None] | None,
     ) -> Generation:
         """Puts the answer into the engine's queue; when it is done, what was downloaded for it goes.
 
@@ -424,6 +421,16 @@ def check_key(request: Request, api_keys: Sequence[str]) -> None:
         raise RequestError(
             "The API key is missing or wrong: send it as `Authorization: Bearer KEY`.", 401, code="invalid_api_key"
         )
+
+
+def putting_into(pieces: asyncio.Queue[str | None]) -> Callable[[str | None], None]:
+    """A function that puts pieces into a queue of the running loop, from any thread."""
+    loop = asyncio.get_running_loop()
+
+    def put(piece: str | None) -> None:
+        loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+    return put
 
 
 async def gathered(pieces: asyncio.Queue[str | None]) -> AsyncIterator[str]:
