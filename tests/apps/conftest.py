@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from PIL import Image
 from tiny_models import TINY_MODELS, save_plainly
 
 from video_lmms.apps.engine import Engine
+from video_lmms.cli.listening import listen, url_of
 
 
 # They need Gradio, for which tests/test_older_pillow.py makes a place.
@@ -64,7 +64,7 @@ def serve() -> Iterator[Callable[[Any], str]]:
     started: list[tuple[uvicorn.Server, threading.Thread]] = []
 
     def start(app: Any) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = listen("127.0.0.1", 0)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -73,7 +73,7 @@ def serve() -> Iterator[Callable[[Any], str]]:
             if not thread.is_alive():
                 raise RuntimeError("The server ended before it began to listen.")
             time.sleep(0.01)
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+        return url_of("127.0.0.1", listener)
 
     yield start
     for server, thread in started:

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import pytest
 import uvicorn
 from starlette.applications import Starlette
 from transformers.utils import import_utils
 
-from video_lmms.cli.arguments import is_loopback
+from video_lmms.cli.listening import is_loopback, listen, url_of
 from video_lmms.cli.serve import split_name
 
 
@@ -76,3 +79,34 @@ def test_names_and_addresses(tmp_path):
         False,
         False,
     ]
+
+
+def test_responses_do_not_wait_for_acknowledgements():
+    """With Nagle's algorithm, a response's body waits 40 ms for the client's word that it has the head."""
+
+    async def without_delay() -> int:
+        found = asyncio.get_running_loop().create_future()
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            found.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listener = listen("127.0.0.1", 0)
+        async with await asyncio.start_server(connected, sock=listener):
+            _, writer = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1])
+            delay = await found
+            writer.close()
+            return delay
+
+    assert asyncio.run(without_delay())
+
+
+def test_a_taken_port_is_named(command, folder, started):
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        assert url_of("::1", taken) == f"http://[::1]:{port}"
+        result = command("serve", "--model", folder, "--port", port, "--device", "cpu")
+    assert result.exit_code == 2
+    assert f"Cannot listen at 127.0.0.1, port {port}" in result.stderr
+    assert not started

@@ -1,11 +1,10 @@
 # Copyright 2026 The video-lmms authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Reading what a user gave: videos and questions, models, addresses; mistakes are named. Nothing heavy is imported."""
+"""Reading what a user gave: videos, questions, models; mistakes are named. Nothing heavy is imported here."""
 
 from __future__ import annotations
 
 import difflib
-import ipaddress
 from pathlib import Path
 
 from .console import fail, note
@@ -79,11 +78,3 @@ def model_or_tiny(model: str | None) -> str:
             f"checkpoint, such as {REAL_CHECKPOINT} (`video-lmms convert pllava --help`), and pass --model DIR."
         )
     return model or DEFAULT_MODEL
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -11,8 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from .arguments import is_loopback
 from .console import fail, note, quiet_libraries, user_errors
+from .listening import is_loopback
 
 
 def demo(

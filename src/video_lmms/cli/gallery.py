@@ -4,16 +4,14 @@
 
 from __future__ import annotations
 
-import socket
 import webbrowser
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .arguments import is_loopback
 from .console import fail, note, user_errors
+from .listening import is_loopback, listen, url_of
 
 
 def gallery(
@@ -41,32 +39,10 @@ def gallery(
     with user_errors():
         page = create_gallery(folders, media_root, LOOPBACK if private else ["*"])
     listener = listen(host, port)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+    address = url_of(host, listener)
     if not private:
         note(f"Everyone who reaches {host} can see this run and its videos; without --host, only this machine can.")
     typer.echo(f"Gallery of {' and '.join(map(str, folders))}: {address} (Ctrl+C ends it)")
     if open_page:
         webbrowser.open(address)
     uvicorn.Server(uvicorn.Config(page, log_level="warning", ws="none", timeout_graceful_shutdown=1)).run([listener])
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that waits for connections.
-
-    Raises:
-        typer.Exit: code 2; the port is taken, or the address is not this machine's.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with ExitStack() as unless_it_listens:
-            listener = unless_it_listens.enter_context(socket.socket(family, kind, protocol))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen()
-            unless_it_listens.pop_all()
-    except OSError as error:
-        raise fail(
-            f"Cannot listen at {host}, port {port}: {error.strerror or error}. Choose another --port (0 takes a free "
-            "one), or leave --host out."
-        ) from None
-    return listener

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from .arguments import is_loopback
 from .console import fail, note, quiet_libraries, user_errors
+from .listening import is_loopback, listen, url_of
 
 
 GIB = 1 << 30
@@ -105,11 +105,9 @@ def serve(
         )
     if not api_key and not is_loopback(host):
         note(f"warning: anyone who reaches {host} can use this server. Ask for a key with --api-key.")
-    config = uvicorn.Config(
-        app, host=host, port=port, ws="none", log_level="warning", timeout_graceful_shutdown=shutdown_seconds
-    )
-    with config.bind_socket() as listener:
-        note(f"serving at http://{host}:{listener.getsockname()[1]}/v1")
+    config = uvicorn.Config(app, ws="none", log_level="warning", timeout_graceful_shutdown=shutdown_seconds)
+    with listen(host, port) as listener:
+        note(f"serving at {url_of(host, listener)}/v1")
         uvicorn.Server(config).run(sockets=[listener])
 
 

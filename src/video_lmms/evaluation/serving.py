@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from ..apps.conversation import Conversation
 from ..apps.engine import AnswerOptions, Engine
 from ..apps.media_door import MediaDoor
 from ..apps.server import ServerLimits, build_app
+from ..cli.listening import listen, url_of
 
 
 QUESTION = "What happens in the video?"
@@ -49,12 +49,11 @@ def served(engine: Engine, video: str, new_tokens: int) -> Iterator[openai.OpenA
     """OpenAI's client of a server on loopback whose only model is `engine`; the engine is closed with it."""
     door = MediaDoor([video.rpartition("/")[0] or "."])
     app = build_app({"model": engine}, door=door, limits=ServerLimits(new_tokens=new_tokens))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen("127.0.0.1", 0) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client:
+        with openai.OpenAI(base_url=f"{url_of('127.0.0.1', listener)}/v1", api_key="none", max_retries=0) as client:
             yield client
         server.should_exit = True
         thread.join()
