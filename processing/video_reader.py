@@ -138,7 +138,8 @@ class VideoReader:
 
         Args:
             source: path of a local file, the bytes of a clip, or a seekable binary file object, the caller's to close.
-            threads: number of decoder threads; "auto" takes up to four, and one inside a DataLoader worker.
+            threads: of a decoder; "auto" takes up to four, and one inside a DataLoader worker. With more than one, a
+                request that seeks often is shared with a second decoder.
             rotate: whether to turn frames the way the clip's display matrix says, as players do.
             limits: sizes beyond which to refuse; the defaults suit hours of video.
 

@@ -28,6 +28,12 @@ def long_clip(clip_folder) -> Path:
     return clips.long_clip(clip_folder)
 
 
+@pytest.fixture(scope="session")
+def short_groups(clip_folder) -> Path:
+    """640 frames with a key frame every 32."""
+    return clips.long_clip(clip_folder, gop=32)
+
+
 @pytest.fixture
 def web(monkeypatch) -> Iterator[Web]:
     """The internet that URLs lead to, as long as a test runs."""

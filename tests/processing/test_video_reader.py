@@ -6,9 +6,11 @@ import hashlib
 import io
 import os
 import signal
+import threading
 import time
 import tracemalloc
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import clips
@@ -17,7 +19,8 @@ import pytest
 
 import video_lmms.modeling
 import video_lmms.processing
-from video_lmms.processing import video_decoder
+from video_lmms.processing import video_decoder, video_reader
+from video_lmms.processing.video_decoder import ClipDecoder
 from video_lmms.processing.video_errors import (
     NoVideoStreamError,
     VideoDecodeError,
@@ -70,6 +73,15 @@ class TestEveryClip:
         with VideoReader.open(path) as reader:
             for frame in (len(truth) - 1, len(truth) // 2, 0, len(truth) // 3):
                 assert numbers(reader.read([frame]), name) == [truth[frame]]
+            assert not any("replaced" in warning for warning in reader.info.warnings)
+
+    def test_two_decoders_show_the_same(self, clip, name, monkeypatch):
+        monkeypatch.setattr(video_reader, "_SHARED_FROM", 1)
+        path = clip(name)
+        truth = clips.decoded_numbers(path)
+        wanted = [len(truth) // 2, 0, len(truth) - 1, len(truth) // 3]
+        with VideoReader.open(path, threads=2) as reader:
+            assert numbers(reader.read(wanted), name) == [truth[frame] for frame in wanted]
             assert not any("replaced" in warning for warning in reader.info.warnings)
 
     def test_plan_tells_the_decoded_frames(self, clip, name):
@@ -221,6 +233,75 @@ class TestReading:
             assert numbers(frames) == [29, 30, 59]
             assert any("size of the picture changes" in warning for warning in reader.info.warnings)
             assert reader.read([40], resize=(80, 60)).shape == (1, 60, 80, 3)
+
+
+class TestTwoDecoders:
+    """Requests that seek often are shared among two decoders."""
+
+    WANTED = tuple(range(5, 640, 70))
+
+    @pytest.fixture
+    def twins(self, monkeypatch) -> list[ClipDecoder | None]:
+        """Second decoders that were asked for; None where there can be none."""
+        found: list[ClipDecoder | None] = []
+        twin = ClipDecoder.twin
+        monkeypatch.setattr(ClipDecoder, "twin", lambda self: found.append(twin(self)) or found[-1])
+        return found
+
+    @pytest.mark.parametrize("source", ["path", "bytes", "file"])
+    def test_frames_and_counts_are_those_of_one(self, short_groups, twins, source):
+        with VideoReader.open(short_groups, threads=1) as alone:
+            expected, decoded = alone.read(self.WANTED), alone.plan(self.WANTED).decoded_frames + 1
+        assert not twins
+        with open(short_groups, "rb") as file:
+            given = {"path": short_groups, "bytes": short_groups.read_bytes(), "file": file}[source]
+            self.check_shared_reads(given, expected, decoded)
+        # A file object has one place to read from. The other sources are opened a second time, once.
+        assert len(twins) == (2 if source == "file" else 1)
+        assert all((twin is None) == (source == "file") for twin in twins)
+
+    def check_shared_reads(self, given: Path | bytes | BinaryIO, expected: np.ndarray, decoded: int) -> None:
+        with VideoReader.open(given, threads=2) as reader:
+            assert np.array_equal(reader.read(self.WANTED), expected)
+            assert len(self.WANTED) < reader.decoded_frames <= decoded
+            chunks = [numbers(frames) for _, frames, _ in reader.frames_at(self.WANTED[::-1], chunk=4)]
+            assert sum(chunks, []) == list(self.WANTED)
+            assert reader.decode_seconds > 0
+
+    def test_one_is_enough_for_a_few_seeks(self, short_groups, twins):
+        with VideoReader.open(short_groups, threads=2) as reader:
+            reader.read([0, 100, 300])
+            reader.read(range(200))
+        assert not twins
+
+    def test_a_read_that_is_given_up(self, short_groups, twins):
+        before = threading.active_count()
+        with VideoReader.open(short_groups, threads=2) as reader:
+            given_up = reader.frames_at(self.WANTED, chunk=1)
+            next(given_up)
+            assert numbers(reader.read(self.WANTED)) == list(self.WANTED)
+            with pytest.raises(VideoStateError, match="another read began"):
+                list(given_up)
+            given_up = reader.frames_at(self.WANTED, chunk=1)
+            next(given_up)
+            given_up.close()
+            assert threading.active_count() == before
+        assert [twin.stream for twin in twins] == [None]  # closed
+
+    def test_what_goes_wrong_in_the_second(self, short_groups, monkeypatch):
+        run = ClipDecoder._run
+
+        def broken(decoder, part):
+            if part.targets == self.WANTED[3:4]:
+                raise VideoDecodeError("the second decoder failed")
+            return run(decoder, part)
+
+        monkeypatch.setattr(ClipDecoder, "_run", broken)
+        with VideoReader.open(short_groups, threads=2) as reader:
+            chunks = reader.frames_at(self.WANTED, chunk=1)
+            assert [numbers(next(chunks)[1]) for _ in range(3)] == [[number] for number in self.WANTED[:3]]
+            with pytest.raises(VideoDecodeError, match="second decoder failed"):
+                next(chunks)
 
 
 class TestPictures:
