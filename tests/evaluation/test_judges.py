@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -213,25 +214,30 @@ def test_an_endpoint_is_asked_in_its_protocol(tmp_path, monkeypatch):
 
 
 def test_failures_that_may_pass_are_tried_again():
-    waits: list[float] = []
-    with Endpoint([(429, {"Retry-After": "7"}), (503, {}), (500, {"Retry-After": "soon"})]) as endpoint:
-        rater = EndpointRater("m", endpoint.url, first_wait=0.25)
-        rater.pace.sleep = waits.append
-        assert rater.ask(MESSAGES) == Rating("{'pred': 'yes', 'score': 5}", "m-0125")
-    assert waits[0] == 7.0
-    assert 0.5 <= waits[1] <= 0.75
-    assert 1.0 <= waits[2] <= 1.5
+    with Endpoint([(429, {"Retry-After": "0.01"}), (503, {}), (500, {"Retry-After": "soon"})]) as endpoint:
+        assert EndpointRater("m", endpoint.url).ask(MESSAGES) == Rating("{'pred': 'yes', 'score': 5}", "m-0125")
+        assert len(endpoint.requests) == 4
 
 
 def test_failures_that_stay_end_the_work():
     with Endpoint([(401, {})]) as endpoint:
-        with pytest.raises(JudgeError, match="refuses m: 401"):
+        with pytest.raises(JudgeError, match="does not answer for m: .*401"):
             EndpointRater("m", endpoint.url).ask(MESSAGES)
         assert len(endpoint.requests) == 1
-    rater = EndpointRater("m", endpoint.url, retries=2, timeout=5)
-    rater.pace.sleep = lambda seconds: None
-    with pytest.raises(JudgeError, match=r"failed 3 times .* What was judged is kept"):
+    rater = EndpointRater("m", endpoint.url, retries=1, timeout=5)
+    with pytest.raises(JudgeError, match=r"failed 2 times .* What was judged is kept"):
         rater.ask(MESSAGES)
+
+
+def test_a_reply_of_another_kind_is_named(monkeypatch):
+    with Endpoint(choices=[]) as endpoint, pytest.raises(JudgeError, match="holds no choices"):
+        EndpointRater("m", endpoint.url).ask(MESSAGES)
+
+
+def test_the_client_is_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(JudgeError, match="pip install openai"):
+        EndpointRater("m")
 
 
 def test_requests_keep_a_pace():

@@ -4,24 +4,14 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
-import random
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from .judges import JudgeError, Rater, Rating
-
-
-# Replies of an endpoint that are worth another try.
-TRANSIENT = {408, 409, 425, 429, 500, 502, 503, 504}
-LONGEST_WAIT = 60.0
 
 
 class Pace:
@@ -56,8 +46,11 @@ class EndpointRater:
         key_variable: environment variable that holds the key; the key itself is never written anywhere.
         per_minute: requests per minute; 0 for no limit.
         workers: requests at a time.
-        retries: further tries after a failure that may pass.
+        retries: further tries after a failure that may pass, with the pauses that the endpoint asks for.
         timeout: seconds of one request.
+
+    Raises:
+        JudgeError: OpenAI's client is not installed.
     """
 
     model: str
@@ -67,11 +60,17 @@ class EndpointRater:
     workers: int = 4
     retries: int = 5
     timeout: float = 120.0
-    first_wait: float = 1.0
     pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:
+        try:
+            import openai
+        except ModuleNotFoundError as error:
+            raise JudgeError("A judge behind an endpoint needs OpenAI's client: pip install openai") from error
         self.pace = Pace(self.per_minute)
+        # Endpoints of one's own want no key, and the client wants one.
+        key = os.environ.get(self.key_variable) or "none"
+        self.client = openai.OpenAI(base_url=self.url, api_key=key, max_retries=self.retries, timeout=self.timeout)
 
     @property
     def name(self) -> str:
@@ -92,45 +91,22 @@ class EndpointRater:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def ask(self, messages: list[dict[str, str]]) -> Rating:
-        """One reply, with retries."""
-        content = {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": 64}
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(self.key_variable):
-            headers["Authorization"] = f"Bearer {key}"
-        address = f"{self.url.rstrip('/')}/chat/completions"
-        request = urllib.request.Request(address, json.dumps(content).encode(), headers)
-        problem = ""
-        for attempt in range(self.retries + 1):
-            self.pace.wait()
-            asked_to_wait = 0.0
-            try:
-                with urllib.request.urlopen(request, timeout=self.timeout) as response:
-                    reply = json.load(response)
-                return Rating(reply["choices"][0]["message"]["content"] or "", reply.get("model", self.model))
-            except urllib.error.HTTPError as error:
-                problem = f"{error.code} {error.reason}"
-                with error:
-                    detail = error.read(500).decode(errors="replace")
-                if error.code not in TRANSIENT:
-                    raise JudgeError(f"{address} refuses {self.model}: {problem}. {detail}") from None
-                asked_to_wait = seconds_of(error.headers.get("Retry-After"))
-            except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError) as error:
-                problem = f"{type(error).__name__}: {error}"
-            if attempt < self.retries:
-                self.pace.sleep(
-                    max(asked_to_wait, min(LONGEST_WAIT, self.first_wait * 2**attempt * random.uniform(1, 1.5)))
-                )
-        raise JudgeError(
-            f"{address} failed {self.retries + 1} times ({problem}). What was judged is kept: run the command again."
-        )
+        """One reply."""
+        import openai
 
-
-def seconds_of(header: str | None) -> float:
-    """Seconds that a Retry-After header asks for; 0 for none, or a date."""
-    try:
-        return max(0.0, float(header or 0))
-    except ValueError:
-        return 0.0
+        self.pace.wait()
+        kept = "What was judged is kept: run the command again."
+        try:
+            reply = self.client.chat.completions.create(
+                model=self.model, messages=messages, temperature=0, max_tokens=64
+            )
+        except openai.APIStatusError as error:
+            raise JudgeError(f"{self.url} does not answer for {self.model}: {error.message}. {kept}") from error
+        except openai.APIError as error:
+            raise JudgeError(f"{self.url} failed {self.retries + 1} times ({error.message}). {kept}") from error
+        if not getattr(reply, "choices", None):
+            raise JudgeError(f"{self.url} does not speak OpenAI's protocol: its reply holds no choices. {kept}")
+        return Rating(reply.choices[0].message.content or "", reply.model or self.model)
 
 
 class LocalRater:
