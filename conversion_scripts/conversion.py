@@ -8,6 +8,7 @@ of them. Output appears under its final name in one step. A run that was killed 
 that is asked for what is there already changes nothing.
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from tqdm import tqdm
@@ -47,7 +49,7 @@ from video_lmms.conversion_scripts.weight_files import (
     sha256,
     write_json,
 )
-from video_lmms.errors import shorten
+from video_lmms.errors import VideoLmmError, shorten
 
 
 # Converters find everything here.
@@ -69,8 +71,11 @@ __all__ = [
     "read_folder",
     "read_header",
     "read_json",
+    "run_command",
     "sha256",
+    "tell_counts",
     "write_json",
+    "write_model",
     "write_output",
     "write_weights",
 ]
@@ -158,14 +163,14 @@ class Plan:
         dtype: of the written weights.
         max_shard_bytes: size of an output file, exceeded only by a single larger tensor.
         source_files: everything that was read.
-        digest_of: values besides the sources that decide the bytes (options); for resuming.
+        options: of the converter, which decide the bytes beside the sources.
     """
 
     recipes: dict[str, Recipe]
     dtype: torch.dtype
     max_shard_bytes: int
     source_files: list[Path]
-    digest_of: dict = field(default_factory=dict)
+    options: dict = field(default_factory=dict)
 
     @cached_property
     def shards(self) -> list[list[str]]:
@@ -188,13 +193,19 @@ class Plan:
     def digest(self) -> str:
         """Changes whenever an output byte could: options, dtype, shard plan, source files (size and time)."""
         files = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in self.source_files]
-        text = json.dumps([__version__, self.digest_of, str(self.dtype), self.shards, files], sort_keys=True)
+        text = json.dumps([__version__, self.options, str(self.dtype), self.shards, files], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def shard_name(self, number: int) -> str:
         if len(self.shards) == 1:
             return "model.safetensors"
         return f"model-{number + 1:05d}-of-{len(self.shards):05d}.safetensors"
+
+
+class Saved(Protocol):
+    """A part of a model that writes its own files."""
+
+    def save_pretrained(self, folder: Path) -> Any: ...
 
 
 class State:
@@ -240,6 +251,40 @@ def write_weights(plan: Plan, folder: Path, state: State | None = None) -> None:
         total = sum(torch.Size(recipe.shape).numel() for recipe in plan.recipes.values()) * plan.dtype.itemsize
         index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
         write_json(folder / "model.safetensors.index.json", index)
+
+
+def write_model(
+    plan: Plan,
+    output: Path,
+    parts: Sequence[Saved],
+    converter: tuple[str, int],
+    facts: Mapping[str, Any],
+    more: Callable[[Path], None] | None = None,
+) -> None:
+    """Writes a folder with weights, what goes with them, and where all of it came from; see [`write_output`].
+
+    Args:
+        plan: the weights.
+        output: folder to create.
+        parts: configuration, generation configuration, processor.
+        converter: name of the script, and its version.
+        facts: for `provenance.json`, beside what the plan tells.
+        more: writes further files into the folder it is given.
+
+    Raises:
+        ConversionError: `output` exists already and holds something else.
+    """
+
+    def write_rest(folder: Path) -> None:
+        for part in parts:
+            part.save_pretrained(folder)
+        if more is not None:
+            more(folder)
+        name, version = converter
+        provenance = {"converter": {"name": name, "version": version}, "options": plan.options}
+        write_json(folder / MANIFEST, provenance | {"target_tensors": len(plan.recipes), **facts})
+
+    write_output(plan, output, write_rest)
 
 
 def write_output(plan: Plan, output: Path, write_rest: Callable[[Path], None]) -> None:
@@ -319,6 +364,22 @@ def holds_conversion(plan: Plan, folder: Path, write_rest: Callable[[Path], None
     return all(
         (folder / name).is_file() and (folder / name).stat().st_size == file["size"] for name, file in files.items()
     )
+
+
+def tell_counts(read: int, plan: Plan, unused: Sequence[str]) -> None:
+    """Says on stderr what became of the original's tensors."""
+    named = f": {shorten(unused)}" if unused else ""
+    sys.stderr.write(f"{read} tensors read, {len(plan.recipes)} written; {len(unused)} deliberately unused{named}.\n")
+
+
+def run_command(convert: Callable[..., Path], arguments: argparse.Namespace) -> int:
+    """Converts as the command line says; 0 on success, 2 with one line on stderr where the source is refused."""
+    try:
+        convert(**vars(arguments))
+    except VideoLmmError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
 
 
 def progress(items: Sequence, title: str) -> Iterator:

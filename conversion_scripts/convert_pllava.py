@@ -33,10 +33,11 @@ from video_lmms.conversion_scripts.conversion import (
     parse_size,
     read_folder,
     read_json,
+    run_command,
+    tell_counts,
     write_json,
-    write_output,
+    write_model,
 )
-from video_lmms.errors import VideoLmmError, shorten
 from video_lmms.modeling.configuration_pllava import PllavaConfig
 from video_lmms.modeling.modeling_pllava import PllavaForConditionalGeneration
 from video_lmms.processing.chat_templates_pllava import chat_templates
@@ -354,26 +355,15 @@ def convert(
     files = sorted({tensor.file for tensor in tensors.values()})
     plan = Plan(recipes, DTYPES[dtype], parse_size(max_shard_size), files, options)
 
-    def write_rest(folder: Path) -> None:
-        config.save_pretrained(folder)
-        generation_config.save_pretrained(folder)
-        processor.save_pretrained(folder)
+    def write_lora(folder: Path) -> None:
         if keep_lora:
             write_adapter(lora, lora_alpha, DTYPES[dtype], folder)
-        provenance = {
-            "converter": {"name": "convert_pllava", "version": CONVERTER_VERSION},
-            "options": options,
-            "source_tensors": len(tensors),
-            "target_tensors": len(recipes),
-            "unused_source_tensors": unused,
-        }
-        write_json(folder / "provenance.json", provenance)
 
-    write_output(plan, output, write_rest)
-    sys.stderr.write(
-        f"{len(tensors)} tensors read, {len(recipes)} written; {len(unused)} deliberately unused"
-        f"{': ' + shorten(unused) if unused else ''}.\n"
+    facts = {"source_tensors": len(tensors), "unused_source_tensors": unused}
+    write_model(
+        plan, output, (config, generation_config, processor), ("convert_pllava", CONVERTER_VERSION), facts, write_lora
     )
+    tell_counts(len(tensors), plan, unused)
     return output
 
 
@@ -397,12 +387,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command-line entry; 0 on success, 2 with one line on stderr where the source is refused."""
-    try:
-        convert(**vars(parse_arguments(argv)))
-    except VideoLmmError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return run_command(convert, parse_arguments(argv))
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ from video_lmms.conversion_scripts.conversion import (
     read_folder,
     read_header,
     read_json,
-    write_json,
-    write_output,
+    run_command,
+    write_model,
 )
 from video_lmms.conversion_scripts.video_llama_names import (
     AUDIO_BRANCH,
@@ -58,7 +58,6 @@ from video_lmms.conversion_scripts.video_llama_names import (
     plan_pieces,
     unused_blocks,
 )
-from video_lmms.errors import VideoLmmError
 from video_lmms.modeling.configuration_video_llama import VideoLlamaConfig
 from video_lmms.modeling.modeling_video_llama import VideoLlamaForConditionalGeneration
 from video_lmms.processing.chat_templates_video_llama import MARKER, PROMPTS
@@ -511,20 +510,17 @@ def convert(llama: Path, vit: Path, qformer: Path, checkpoint: Path, output: Pat
     options = {"num_frames": num_frames, "image_size": image_size, "prompt_style": style, "dtype": arguments.dtype}
     plan = Plan(recipes, DTYPES[arguments.dtype], parse_size(arguments.max_shard_size), files, options)
 
-    def write_rest(folder: Path) -> None:
-        config.save_pretrained(folder)
-        generation_config.save_pretrained(folder)
-        processor.save_pretrained(folder)
-        provenance = {
-            "converter": {"name": "convert_video_llama", "version": CONVERTER_VERSION},
-            "options": options,
-            "source_tensors": sum(len(piece.tensors) for piece in all_pieces),
-            "target_tensors": len(recipes),
-            "pieces": {piece.role: piece.report() for piece in all_pieces},
-        }
-        write_json(folder / "provenance.json", provenance)
-
-    write_output(plan, arguments.output, write_rest)
+    facts = {
+        "source_tensors": sum(len(piece.tensors) for piece in all_pieces),
+        "pieces": {piece.role: piece.report() for piece in all_pieces},
+    }
+    write_model(
+        plan,
+        arguments.output,
+        (config, generation_config, processor),
+        ("convert_video_llama", CONVERTER_VERSION),
+        facts,
+    )
     for piece in all_pieces:
         sys.stderr.write(
             f"--{piece.role}: {len(piece.used)} tensors used, {len(piece.overridden)} replaced by a later file, "
@@ -577,12 +573,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command-line entry; 0 on success, 2 with one line on stderr where the source is refused."""
-    try:
-        convert(**vars(parse_arguments(argv)))
-    except VideoLmmError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return run_command(convert, parse_arguments(argv))
 
 
 if __name__ == "__main__":

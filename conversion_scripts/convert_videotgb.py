@@ -33,8 +33,8 @@ from video_lmms.conversion_scripts.conversion import (
     read_folder,
     read_header,
     read_json,
-    write_json,
-    write_output,
+    run_command,
+    write_model,
 )
 from video_lmms.conversion_scripts.videotgb_forms import (
     Form,
@@ -53,7 +53,7 @@ from video_lmms.conversion_scripts.videotgb_grounding_names import (
 )
 from video_lmms.conversion_scripts.videotgb_lora import LORA, check_lora, merge_lora, write_adapter
 from video_lmms.conversion_scripts.videotgb_pieces import convert_pieces, read_piece
-from video_lmms.errors import VideoLmmError, shorten
+from video_lmms.errors import shorten
 from video_lmms.modeling.configuration_videotgb import VideotgbConfig
 from video_lmms.modeling.configuration_videotgb_t5 import VideotgbT5Config
 
@@ -246,24 +246,24 @@ def convert_checkpoint(
     files = sorted({tensor.file for tensor in tensors.values()})
     plan = Plan(recipes, DTYPES[dtype], parse_size(max_shard_size), files, options)
 
-    def write_rest(folder: Path) -> None:
-        config.save_pretrained(folder)
-        generation_config.save_pretrained(folder)
-        processor.save_pretrained(folder)
+    def write_lora(folder: Path) -> None:
         if keep_lora:
             write_adapter(lora, lora_alpha, DTYPES[dtype], folder, form.task_type)
-        provenance = {
-            "converter": {"name": "convert_videotgb", "version": CONVERTER_VERSION},
-            "options": options,
-            "source_tensors": len(tensors),
-            "target_tensors": len(recipes),
-            "lora_modules": sorted(lora),
-            "tensors_from_base": filled,
-            "unused_source_tensors": unused,
-        }
-        write_json(folder / "provenance.json", provenance)
 
-    write_output(plan, output, write_rest)
+    facts = {
+        "source_tensors": len(tensors),
+        "lora_modules": sorted(lora),
+        "tensors_from_base": filled,
+        "unused_source_tensors": unused,
+    }
+    write_model(
+        plan,
+        output,
+        (config, generation_config, processor),
+        ("convert_videotgb", CONVERTER_VERSION),
+        facts,
+        write_lora,
+    )
     sys.stderr.write(
         f"{len(tensors)} tensors read ({len(filled)} of them not from the checkpoint, {len(lora)} LoRA pairs), "
         f"{len(recipes)} written to {output}; {len(unused)} deliberately unused"
@@ -311,12 +311,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command-line entry; 0 on success, 2 with one line on stderr where the source is refused."""
-    try:
-        convert(**vars(parse_arguments(argv)))
-    except VideoLmmError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return run_command(convert, parse_arguments(argv))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 a [`VideotgbGroundingBridge`] and the question's tokenizer.
 """
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,8 +22,8 @@ from video_lmms.conversion_scripts.conversion import (
     check_dtypes,
     parse_size,
     read_header,
-    write_json,
-    write_output,
+    tell_counts,
+    write_model,
 )
 from video_lmms.conversion_scripts.videotgb_grounding_names import (
     PIECE_PREFIX,
@@ -32,7 +31,6 @@ from video_lmms.conversion_scripts.videotgb_grounding_names import (
     grounding_config_from_shapes,
     grounding_target,
 )
-from video_lmms.errors import shorten
 from video_lmms.modeling.configuration_videotgb_grounding import VideotgbGroundingConfig
 from video_lmms.modeling.modeling_videotgb_grounding import VideotgbGroundingBridge
 
@@ -119,23 +117,12 @@ def convert_pieces(
     options = {"grounding_mode": grounding_mode, "dtype": dtype}
     plan = Plan(recipes, DTYPES[dtype], parse_size(max_shard_size), [sampler, raft], options)
 
-    def write_rest(folder: Path) -> None:
-        config.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        provenance = {
-            "converter": {"name": "convert_videotgb", "version": CONVERTER_VERSION},
-            "options": options,
-            "source_tensors": len(encoder) + len(flow) + len(ignored) + len(ignored_too),
-            "target_tensors": len(recipes),
-            "unused_source_tensors": unused,
-        }
-        write_json(folder / "provenance.json", provenance)
-
-    write_output(plan, output, write_rest)
-    sys.stderr.write(
-        f"{len(recipes) + len(unused)} tensors read, {len(recipes)} written to {output}; {len(unused)} deliberately "
-        f"unused{': ' + shorten(unused) if unused else ''}.\n"
-    )
+    facts = {
+        "source_tensors": len(encoder) + len(flow) + len(ignored) + len(ignored_too),
+        "unused_source_tensors": unused,
+    }
+    write_model(plan, output, (config, tokenizer), ("convert_videotgb", CONVERTER_VERSION), facts)
+    tell_counts(len(recipes) + len(unused), plan, unused)
     return output
 
 

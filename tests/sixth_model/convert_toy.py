@@ -19,9 +19,9 @@ from video_lmms.conversion_scripts.conversion import (
     parse_size,
     read_folder,
     read_json,
-    write_output,
+    run_command,
+    write_model,
 )
-from video_lmms.errors import VideoLmmError
 from video_lmms.modeling.configuration_toy import ToyConfig
 from video_lmms.modeling.modeling_toy import ToyForConditionalGeneration
 from video_lmms.processing.processing_toy import ToyProcessor
@@ -59,12 +59,9 @@ def convert(checkpoint: Path, output: Path, dtype: str = "float32") -> Path:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(checkpoint, padding_side="left")
     processor = ToyProcessor(tokenizer, ToyVideoProcessor(), tokens_per_video=4)
 
-    def write_rest(folder: Path) -> None:
-        config.save_pretrained(folder)
-        processor.save_pretrained(folder)
-
     files = sorted({source.file for recipe in recipes.values() for source in recipe.sources})
-    write_output(Plan(recipes, DTYPES[dtype], parse_size("5GB"), files), output, write_rest)
+    plan = Plan(recipes, DTYPES[dtype], parse_size("5GB"), files, {"dtype": dtype})
+    write_model(plan, output, (config, processor), ("convert_toy", 1), {"source_tensors": len(recipes)})
     return output
 
 
@@ -78,12 +75,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command-line entry; 0 on success, 2 with one line on stderr where the source is refused."""
-    try:
-        convert(**vars(parse_arguments(argv)))
-    except VideoLmmError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return run_command(convert, parse_arguments(argv))
 
 
 if __name__ == "__main__":
