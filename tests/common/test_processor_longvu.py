@@ -7,8 +7,14 @@ import unittest
 import numpy as np
 import pytest
 import torch
-from common.peer_suite import TorchvisionIsThereTest, peer_module
-from PIL import Image
+from common.processor_tests import (
+    CLIP,
+    FRAMES,
+    ImageProcessorTests,
+    ProcessorTests,
+    TransparencyIsDroppedTest,
+    VideoProcessorTests,
+)
 from tiny_longvu import tiny_processor
 from transformers.video_utils import VideoMetadata
 
@@ -17,11 +23,6 @@ from video_lmms.processing.processing_longvu import LongvuProcessor
 from video_lmms.processing.video_processing_longvu import LongvuVideoProcessor
 
 
-ProcessorTesterMixin = peer_module("test_processing_common").ProcessorTesterMixin
-VIDEO_TESTS = peer_module("test_video_processing_common")
-IMAGE_TESTS = peer_module("test_image_processing_common")
-url_to_local_path = peer_module("utils.fetch_hub_objects_for_ci").url_to_local_path
-
 # The peer's tests warn in their own ways; whether they pass is what counts here.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -29,7 +30,7 @@ SIZE, SIZE_DINOV2 = {"height": 20, "width": 20}, {"height": 16, "width": 16}
 PIXELS = {"size": SIZE, "size_dinov2": SIZE_DINOV2}
 
 
-class LongvuProcessorTest(ProcessorTesterMixin, unittest.TestCase):
+class LongvuProcessorTest(ProcessorTests, unittest.TestCase):
     processor_class = LongvuProcessor
 
     @classmethod
@@ -124,58 +125,24 @@ class LongvuProcessorTest(ProcessorTesterMixin, unittest.TestCase):
 
     def test_apply_chat_template_video_frame_sampling(self):
         """Frames of all videos follow each other in one batch; `num_frames` is an upper bound."""
-        processor = self.get_processor()
-        clip, frame = url_to_local_path("clip.mp4"), url_to_local_path("frame.png")
         for video, options, num_frames in (
-            (clip, {}, 1),
-            (clip, {"num_frames": 3}, 1),
-            (clip, {"fps": 10}, 4),
-            (clip, {"fps": 30, "num_frames": 3}, 3),
-            (clip, {"do_sample_frames": False}, 11),
-            ([frame] * 5, {"do_sample_frames": False}, 5),
-            ([frame] * 5, {"do_sample_frames": True, "num_frames": 3}, 3),
+            (CLIP, {}, 1),
+            (CLIP, {"num_frames": 3}, 1),
+            (CLIP, {"fps": 10}, 4),
+            (CLIP, {"fps": 30, "num_frames": 3}, 3),
+            (CLIP, {"do_sample_frames": False}, 11),
+            (FRAMES, {"do_sample_frames": False}, 5),
+            (FRAMES, {"do_sample_frames": True, "num_frames": 3}, 3),
         ):
-            parts = [{"type": "video", "url": video}, {"type": "text", "text": "What is shown?"}]
-            outputs = processor.apply_chat_template(
-                [[{"role": "user", "content": parts}]],
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                processor_kwargs=options,
-            )
+            outputs = self.outputs_about(video, options)
             self.assertEqual(len(outputs[self.videos_input_name]), num_frames, msg=options)
             self.assertEqual(outputs["num_frames"].tolist(), [num_frames], msg=options)
 
 
-class VideoTester:
-    """The batches that the video-processor tests ask for."""
-
-    batch_size = 5
-    num_frames = 8
-    num_channels = 3
-
-    def prepare_video_inputs(self, equal_resolution=False, return_tensors="pil"):
-        return VIDEO_TESTS.prepare_video_inputs(
-            batch_size=self.batch_size,
-            num_frames=self.num_frames,
-            num_channels=self.num_channels,
-            min_resolution=20,
-            max_resolution=80,
-            equal_resolution=equal_resolution,
-            return_tensors=return_tensors,
-        )
-
-    def expected_output_video_shape(self, videos):
-        return [self.num_channels, SIZE["height"], SIZE["width"]]
-
-
-class LongvuVideoProcessorTest(VIDEO_TESTS.VideoProcessingTestMixin, unittest.TestCase):
+class LongvuVideoProcessorTest(VideoProcessorTests, unittest.TestCase):
     fast_video_processing_class = LongvuVideoProcessor
     video_processor_dict = PIXELS
-
-    def setUp(self):
-        super().setUp()
-        self.video_processor_tester = VideoTester()
+    video_shape = (3, SIZE["height"], SIZE["width"])
 
     def check_call(self, return_tensors):
         """As in the peer's tests of a call, but frames of all videos follow each other."""
@@ -235,48 +202,8 @@ class LongvuVideoProcessorTest(VIDEO_TESTS.VideoProcessingTestMixin, unittest.Te
             processor.sample_frames(metadata=VideoMetadata(total_num_frames=8), fps=3)
 
 
-class ImageTester:
-    """The batches that the image-processor tests ask for."""
-
-    batch_size = 7
-    num_channels = 3
-    image_processing_classes = {"pil": LongvuImageProcessor}
-
-    def prepare_image_processor_dict(self):
-        return PIXELS | {"do_convert_rgb": True}
-
-    def prepare_image_inputs(self, batch_size=batch_size, **options):
-        options = {"num_channels": self.num_channels, "min_resolution": 30, "max_resolution": 400} | options
-        return IMAGE_TESTS.prepare_image_inputs(batch_size=batch_size, **options)
-
-    def expected_output_image_shape(self, images):
-        return [self.num_channels, SIZE["height"], SIZE["width"]]
-
-
-class LongvuImageProcessorTest(TorchvisionIsThereTest, IMAGE_TESTS.ImageProcessingTestMixin, unittest.TestCase):
-    # The tester and its answers, under the names of every supported transformers.
-    image_processing_classes = ImageTester.image_processing_classes
-    image_processor_dict = ImageTester().prepare_image_processor_dict()
-
-    def setUp(self):
-        self.image_processor_tester = ImageTester()
-
-    def test_call_numpy_4_channels(self):
-        """The towers see three channels; a fourth is transparency and is dropped."""
-        processor = LongvuImageProcessor(**PIXELS)
-        self.image_processor_tester.num_channels = 4
-        images = self.image_processor_tester.prepare_image_inputs(equal_resolution=False, numpify=True)
-        pixels = processor(images, do_convert_rgb=False, return_tensors="pt", input_data_format="channels_last")
-        opaque = [image[..., :3] for image in images]
-        expected = processor(opaque, do_convert_rgb=False, return_tensors="pt", input_data_format="channels_last")
-        for name in processor.model_input_names:
-            self.assertTrue(pixels[name].equal(expected[name]), msg=name)
-
-    def test_new_models_require_torchvision_backend(self):
-        """There is one backend, because the original resizes with PIL, bit for bit."""
-        image = self.image_processor_tester.prepare_image_inputs(batch_size=1, equal_resolution=True)[0]
-        image = image.resize((60, 60))
-        processor = LongvuImageProcessor(**PIXELS, do_rescale=False, do_normalize=False)
-        pixels = processor(image, return_tensors="np")["pixel_values"][0]
-        wanted = np.asarray(image.resize((20, 20), resample=Image.Resampling.BICUBIC))
-        np.testing.assert_array_equal(pixels, wanted.transpose(2, 0, 1))
+class LongvuImageProcessorTest(TransparencyIsDroppedTest, ImageProcessorTests, unittest.TestCase):
+    processor_class = LongvuImageProcessor
+    settings = PIXELS
+    image_shape = (3, SIZE["height"], SIZE["width"])
+    settings_of_twenty = PIXELS

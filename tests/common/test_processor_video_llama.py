@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """transformers' processor, video-processor and image-processor tests on Video-LLaMA."""
 
-import tempfile
 import unittest
-from unittest.mock import patch
 
-import numpy as np
 import pytest
-from common.peer_suite import TorchvisionIsThereTest, peer_module
-from PIL import Image
+from common.processor_tests import (
+    CLIP,
+    FRAMES,
+    ImageProcessorTests,
+    NamedTemplatesTest,
+    ProcessorTests,
+    VideoProcessorTests,
+)
 from tiny_video_llama import tiny_tokenizer
 from transformers.video_utils import VideoMetadata
 
@@ -19,18 +22,13 @@ from video_lmms.processing.processing_video_llama import VideoLlamaProcessor
 from video_lmms.processing.video_processing_video_llama import VideoLlamaVideoProcessor
 
 
-ProcessorTesterMixin = peer_module("test_processing_common").ProcessorTesterMixin
-VIDEO_TESTS = peer_module("test_video_processing_common")
-IMAGE_TESTS = peer_module("test_image_processing_common")
-url_to_local_path = peer_module("utils.fetch_hub_objects_for_ci").url_to_local_path
-
 # The peer's tests warn in their own ways; whether they pass is what counts here.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 SIZE = {"height": 18, "width": 18}
 
 
-class VideoLlamaProcessorTest(ProcessorTesterMixin, unittest.TestCase):
+class VideoLlamaProcessorTest(NamedTemplatesTest, ProcessorTests, unittest.TestCase):
     processor_class = VideoLlamaProcessor
 
     @classmethod
@@ -55,24 +53,15 @@ class VideoLlamaProcessorTest(ProcessorTesterMixin, unittest.TestCase):
 
     def test_apply_chat_template_video_frame_sampling(self):
         """A frame rate rounds to the nearest count; frames given as files are sampled too, as in the original."""
-        processor = self.get_processor()
-        clip, frame = url_to_local_path("clip.mp4"), url_to_local_path("frame.png")
         for video, options, num_frames in (
-            (clip, {}, 8),
-            (clip, {"num_frames": 3}, 3),
-            (clip, {"fps": 10}, 4),
-            (clip, {"do_sample_frames": False}, 11),
-            ([frame] * 5, {"do_sample_frames": False}, 5),
-            ([frame] * 5, {"do_sample_frames": True, "num_frames": 3}, 3),
+            (CLIP, {}, 8),
+            (CLIP, {"num_frames": 3}, 3),
+            (CLIP, {"fps": 10}, 4),
+            (CLIP, {"do_sample_frames": False}, 11),
+            (FRAMES, {"do_sample_frames": False}, 5),
+            (FRAMES, {"do_sample_frames": True, "num_frames": 3}, 3),
         ):
-            parts = [{"type": "video", "url": video}, {"type": "text", "text": "What is shown?"}]
-            outputs = processor.apply_chat_template(
-                [[{"role": "user", "content": parts}]],
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                processor_kwargs=options,
-            )
+            outputs = self.outputs_about(video, options)
             self.assertEqual(outputs[self.videos_input_name].shape[1], num_frames, msg=options)
 
     def test_model_input_names(self):
@@ -83,44 +72,11 @@ class VideoLlamaProcessorTest(ProcessorTesterMixin, unittest.TestCase):
         outputs = processor(text=text, videos=self.prepare_videos_inputs(), **media, return_tensors="pt")
         self.assertSetEqual({*outputs, "frame_mask"}, set(processor.model_input_names))
 
-    def test_chat_template_save_loading(self):
-        # A loaded tokenizer keeps a copy of the named templates and would save it beside the test's single one.
-        processor = self.get_processor()
-        processor.chat_template = processor.tokenizer.chat_template = "one"
-        with tempfile.TemporaryDirectory() as folder, patch.object(type(self), "tmpdirname", folder):
-            processor.save_pretrained(folder)
-            super().test_chat_template_save_loading()
 
-
-class VideoTester:
-    """The batches that the video-processor tests ask for."""
-
-    batch_size = 5
-    num_frames = 8
-    num_channels = 3
-
-    def prepare_video_inputs(self, equal_resolution=False, return_tensors="pil"):
-        return VIDEO_TESTS.prepare_video_inputs(
-            batch_size=self.batch_size,
-            num_frames=self.num_frames,
-            num_channels=self.num_channels,
-            min_resolution=20,
-            max_resolution=80,
-            equal_resolution=equal_resolution,
-            return_tensors=return_tensors,
-        )
-
-    def expected_output_video_shape(self, videos):
-        return [8, self.num_channels, SIZE["height"], SIZE["width"]]
-
-
-class VideoLlamaVideoProcessorTest(VIDEO_TESTS.VideoProcessingTestMixin, unittest.TestCase):
+class VideoLlamaVideoProcessorTest(VideoProcessorTests, unittest.TestCase):
     fast_video_processing_class = VideoLlamaVideoProcessor
     video_processor_dict = {"size": SIZE}
-
-    def setUp(self):
-        super().setUp()
-        self.video_processor_tester = VideoTester()
+    video_shape = (8, 3, SIZE["height"], SIZE["width"])
 
     def test_video_processor_from_dict_with_kwargs(self):
         """The peer's test expects its own sizes, and a crop."""
@@ -147,36 +103,8 @@ class VideoLlamaVideoProcessorTest(VIDEO_TESTS.VideoProcessingTestMixin, unittes
             processor.sample_frames(metadata=VideoMetadata(total_num_frames=8), fps=3)
 
 
-class ImageTester:
-    """The batches that the image-processor tests ask for."""
-
-    batch_size = 7
-    num_channels = 3
-    image_processing_classes = {"pil": VideoLlamaImageProcessor}
-
-    def prepare_image_processor_dict(self):
-        return {"size": SIZE, "do_convert_rgb": True}
-
-    def prepare_image_inputs(self, batch_size=batch_size, **options):
-        options = {"num_channels": self.num_channels, "min_resolution": 30, "max_resolution": 400} | options
-        return IMAGE_TESTS.prepare_image_inputs(batch_size=batch_size, **options)
-
-    def expected_output_image_shape(self, images):
-        return [self.num_channels, SIZE["height"], SIZE["width"]]
-
-
-class VideoLlamaImageProcessorTest(TorchvisionIsThereTest, IMAGE_TESTS.ImageProcessingTestMixin, unittest.TestCase):
-    # The tester and its answers, under the names of every supported transformers.
-    image_processing_classes = ImageTester.image_processing_classes
-    image_processor_dict = ImageTester().prepare_image_processor_dict()
-
-    def setUp(self):
-        self.image_processor_tester = ImageTester()
-
-    def test_new_models_require_torchvision_backend(self):
-        """There is one backend, because the original resizes with PIL, bit for bit."""
-        image = self.image_processor_tester.prepare_image_inputs(batch_size=1, equal_resolution=True)[0]
-        processor = VideoLlamaImageProcessor(size={"height": 20, "width": 20}, do_rescale=False, do_normalize=False)
-        pixels = processor(image, return_tensors="np")["pixel_values"][0]
-        wanted = np.asarray(image.resize((20, 20), resample=Image.Resampling.BICUBIC))
-        np.testing.assert_array_equal(pixels, wanted.transpose(2, 0, 1))
+class VideoLlamaImageProcessorTest(ImageProcessorTests, unittest.TestCase):
+    processor_class = VideoLlamaImageProcessor
+    settings = {"size": SIZE}
+    image_shape = (3, SIZE["height"], SIZE["width"])
+    settings_of_twenty = {"size": {"height": 20, "width": 20}}

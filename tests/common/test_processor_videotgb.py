@@ -2,17 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """transformers' processor, video-processor and image-processor tests on both forms of VideoTGB."""
 
-import tempfile
 import unittest
 from unittest.mock import patch
 
-import numpy as np
 import pytest
 import tiny_videotgb
 import tiny_videotgb_t5
 import torch
-from common.peer_suite import TorchvisionIsThereTest, peer_module
-from PIL import Image
+from common.processor_tests import (
+    CLIP,
+    FRAMES,
+    ImageProcessorTests,
+    NamedTemplatesTest,
+    ProcessorTests,
+    VideoProcessorTests,
+)
 from transformers import PreTrainedTokenizerFast
 from transformers.video_utils import VideoMetadata
 
@@ -21,11 +25,6 @@ from video_lmms.processing.processing_videotgb import VideotgbProcessor, Videotg
 from video_lmms.processing.video_processing_videotgb import VideotgbVideoProcessor
 
 
-ProcessorTesterMixin = peer_module("test_processing_common").ProcessorTesterMixin
-VIDEO_TESTS = peer_module("test_video_processing_common")
-IMAGE_TESTS = peer_module("test_image_processing_common")
-url_to_local_path = peer_module("utils.fetch_hub_objects_for_ci").url_to_local_path
-
 # The peer's tests warn in their own ways; whether they pass is what counts here.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -33,7 +32,7 @@ SIZE = {"height": 18, "width": 18}
 CANDIDATES = 8
 
 
-class VideotgbProcessorTests(ProcessorTesterMixin):
+class BothProcessorTests(NamedTemplatesTest, ProcessorTests):
     @classmethod
     def _setup_image_processor(cls):
         return VideotgbImageProcessor(size=SIZE)
@@ -52,37 +51,20 @@ class VideotgbProcessorTests(ProcessorTesterMixin):
 
     def test_apply_chat_template_video_frame_sampling(self):
         """The model chooses among the same number of candidates; flow frames are what is sampled."""
-        processor = self.get_processor()
-        clip, frame = url_to_local_path("clip.mp4"), url_to_local_path("frame.png")
         for video, options, num_frames in (
-            (clip, {}, 1),
-            (clip, {"num_frames": 3}, 3),
-            (clip, {"fps": 10}, 4),
-            (clip, {"do_sample_frames": False}, 11),
-            ([frame] * 5, {"do_sample_frames": False}, 5),
-            ([frame] * 5, {"do_sample_frames": True, "num_frames": 3}, 3),
+            (CLIP, {}, 1),
+            (CLIP, {"num_frames": 3}, 3),
+            (CLIP, {"fps": 10}, 4),
+            (CLIP, {"do_sample_frames": False}, 11),
+            (FRAMES, {"do_sample_frames": False}, 5),
+            (FRAMES, {"do_sample_frames": True, "num_frames": 3}, 3),
         ):
-            parts = [{"type": "video", "url": video}, {"type": "text", "text": "What is shown?"}]
-            outputs = processor.apply_chat_template(
-                [[{"role": "user", "content": parts}]],
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                processor_kwargs=options,
-            )
+            outputs = self.outputs_about(video, options)
             self.assertEqual(len(outputs["flow_pixel_values"]), num_frames, msg=options)
             self.assertEqual(outputs[self.videos_input_name].shape[1], CANDIDATES, msg=options)
 
-    def test_chat_template_save_loading(self):
-        # A loaded tokenizer keeps a copy of the named templates and would save it beside the test's single one.
-        processor = self.get_processor()
-        processor.chat_template = processor.tokenizer.chat_template = "one"
-        with tempfile.TemporaryDirectory() as folder, patch.object(type(self), "tmpdirname", folder):
-            processor.save_pretrained(folder)
-            super().test_chat_template_save_loading()
 
-
-class VideotgbProcessorTest(VideotgbProcessorTests, unittest.TestCase):
+class VideotgbProcessorTest(BothProcessorTests, unittest.TestCase):
     processor_class = VideotgbProcessor
 
     @classmethod
@@ -105,7 +87,7 @@ class VideotgbProcessorTest(VideotgbProcessorTests, unittest.TestCase):
         self.setUpClass()
 
 
-class VideotgbT5ProcessorTest(VideotgbProcessorTests, unittest.TestCase):
+class VideotgbT5ProcessorTest(BothProcessorTests, unittest.TestCase):
     processor_class = VideotgbT5Processor
 
     @classmethod
@@ -130,35 +112,10 @@ class VideotgbT5ProcessorTest(VideotgbProcessorTests, unittest.TestCase):
             self.assertEqual(text[slice(*offset["new_span"])], offset["replacement"])
 
 
-class VideoTester:
-    """The batches that the video-processor tests ask for."""
-
-    batch_size = 5
-    num_frames = 8
-    num_channels = 3
-
-    def prepare_video_inputs(self, equal_resolution=False, return_tensors="pil"):
-        return VIDEO_TESTS.prepare_video_inputs(
-            batch_size=self.batch_size,
-            num_frames=self.num_frames,
-            num_channels=self.num_channels,
-            min_resolution=20,
-            max_resolution=80,
-            equal_resolution=equal_resolution,
-            return_tensors=return_tensors,
-        )
-
-    def expected_output_video_shape(self, videos):
-        return [CANDIDATES, self.num_channels, SIZE["height"], SIZE["width"]]
-
-
-class VideotgbVideoProcessorTest(VIDEO_TESTS.VideoProcessingTestMixin, unittest.TestCase):
+class VideotgbVideoProcessorTest(VideoProcessorTests, unittest.TestCase):
     fast_video_processing_class = VideotgbVideoProcessor
     video_processor_dict = {"size": SIZE, "num_candidate_frames": CANDIDATES}
-
-    def setUp(self):
-        super().setUp()
-        self.video_processor_tester = VideoTester()
+    video_shape = (CANDIDATES, 3, SIZE["height"], SIZE["width"])
 
     def test_video_processor_from_dict_with_kwargs(self):
         """The peer's test expects its own sizes, and a crop."""
@@ -184,36 +141,8 @@ class VideotgbVideoProcessorTest(VIDEO_TESTS.VideoProcessingTestMixin, unittest.
             self.assertEqual(outputs[self.input_name].shape[:2], torch.Size([len(videos), CANDIDATES]))
 
 
-class ImageTester:
-    """The batches that the image-processor tests ask for."""
-
-    batch_size = 7
-    num_channels = 3
-    image_processing_classes = {"pil": VideotgbImageProcessor}
-
-    def prepare_image_processor_dict(self):
-        return {"size": SIZE, "do_convert_rgb": True}
-
-    def prepare_image_inputs(self, batch_size=batch_size, **options):
-        options = {"num_channels": self.num_channels, "min_resolution": 30, "max_resolution": 400} | options
-        return IMAGE_TESTS.prepare_image_inputs(batch_size=batch_size, **options)
-
-    def expected_output_image_shape(self, images):
-        return [self.num_channels, SIZE["height"], SIZE["width"]]
-
-
-class VideotgbImageProcessorTest(TorchvisionIsThereTest, IMAGE_TESTS.ImageProcessingTestMixin, unittest.TestCase):
-    # The tester and its answers, under the names of every supported transformers.
-    image_processing_classes = ImageTester.image_processing_classes
-    image_processor_dict = ImageTester().prepare_image_processor_dict()
-
-    def setUp(self):
-        self.image_processor_tester = ImageTester()
-
-    def test_new_models_require_torchvision_backend(self):
-        """There is one backend, because the original resizes with PIL, bit for bit."""
-        image = self.image_processor_tester.prepare_image_inputs(batch_size=1, equal_resolution=True)[0]
-        processor = VideotgbImageProcessor(size={"height": 20, "width": 20}, do_rescale=False, do_normalize=False)
-        pixels = processor(image, return_tensors="np")["pixel_values"][0]
-        wanted = np.asarray(image.resize((20, 20), resample=Image.Resampling.BICUBIC))
-        np.testing.assert_array_equal(pixels, wanted.transpose(2, 0, 1))
+class VideotgbImageProcessorTest(ImageProcessorTests, unittest.TestCase):
+    processor_class = VideotgbImageProcessor
+    settings = {"size": SIZE}
+    image_shape = (3, SIZE["height"], SIZE["width"])
+    settings_of_twenty = {"size": {"height": 20, "width": 20}}
