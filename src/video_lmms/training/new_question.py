@@ -67,7 +67,7 @@ _VIDEOTGB = {
     "vision_tower_lr": "1e-3",
 }
 EXPERIMENTS = {
-    "apollo": Experiment("needle", steps=400, replay_steps=500),
+    "apollo": Experiment("needle", 1000, 1500, 400, 900, settings={"learning_rate": "3e-3"}),
     "longvu": Experiment("when", old_clips=150, held_out=50, settings={"connector": "lora"}),
     # Its four old types need more replay than others', and smaller steps.
     "pllava": Experiment("when", 600, 1500, 150, 500, settings={"learning_rate": "3e-3"}),
