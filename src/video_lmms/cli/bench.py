@@ -107,7 +107,7 @@ def models(
     output: Annotated[Path, typer.Option(help="Folder for clips, models, runs and the table. Continued if begun.")],
     only: Annotated[str | None, typer.Option(help="Contenders, separated by commas. Default: all.")] = None,
     clips: Annotated[int, typer.Option(min=1, help="Training clips.")] = 4000,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each model.")] = 1500,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each model.")] = 500,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips per step.")] = 32,
     held_out: Annotated[int, typer.Option(min=2, help="Clips per type of question to measure on.")] = 100,
     selection_clips: Annotated[int, typer.Option(min=0, help="Long clips to test choices of frames on.")] = 100,
@@ -117,7 +117,7 @@ def models(
     """Train the five ideas in small under one budget, compare them, and test each paper's claim.
 
     The same clips, questions, steps and about the same number of visual tokens for all. With the defaults it takes
-    some hours on two cores; interrupted, it goes on where it stopped.
+    an hour or two on two cores; interrupted, it goes on where it stopped.
     """
     with user_errors():
         from ..evaluation.side_by_side import CONTENDERS, Budget, compare_models

@@ -58,7 +58,7 @@ class Budget:
 
     clips: int = 4000
     turns: int = 3
-    steps: int = 1500
+    steps: int = 500
     batch_size: int = 32
     learning_rate: float = 1e-3
     held_out: int = 100
