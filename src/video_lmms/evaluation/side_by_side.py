@@ -6,9 +6,9 @@ about the same number of visual tokens; and each paper's own claim, tested in sm
     video-lmms bench models --output DIR
 
 Trained here are the five and those variants that have to be trained to be compared: PLLaVA that pools time in place of
-space, Apollo without dates, Video-LLaMA without frame positions. A variant starts from the same weights. What a frame
-selection is worth is measured on the models that ship, which were trained for it: LongVU against evenly spaced frames
-at its own price, VideoTGB against evenly spaced frames.
+space, and time beside space (a quarter of the tokens), Apollo without dates, Video-LLaMA without frame positions. A
+variant starts from the same weights. What a frame selection is worth is measured on the models that ship, which were
+trained for it: LongVU against evenly spaced frames at its own price, VideoTGB against evenly spaced frames.
 """
 
 from __future__ import annotations
@@ -106,12 +106,15 @@ def without_positions(model: Any, processor: Any) -> None:
 
 
 # World clips last two to three seconds: Apollo's one-second clips are two or three.
-_SPACE, _TIME = [8, 2, 2], [2, 4, 4]
+_SPACE, _TIME, _BOTH = [8, 2, 2], [2, 4, 4], [2, 2, 2]
 _ROOM = {"context_length": 84}  # of which 16 are left for the answer, and about 36 are the prompt's own words
 CONTENDERS = {
     "pllava": Contender("pllava", "PLLaVA", {"pooling_shape": _SPACE}, {"pooling_shape": _SPACE}),
     "pllava-time-pooled": Contender(
         "pllava", "PLLaVA, time pooled", {"pooling_shape": _TIME}, {"pooling_shape": _TIME}, of="pllava"
+    ),
+    "pllava-both-pooled": Contender(
+        "pllava", "PLLaVA, time pooled too", {"pooling_shape": _BOTH}, {"pooling_shape": _BOTH}, of="pllava"
     ),
     "apollo": Contender(
         "apollo", "Apollo", {"resampler_config.num_latents": 11}, {}, {"tokens_per_clip": 11, "context_length": 2048}
