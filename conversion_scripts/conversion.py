@@ -3,8 +3,8 @@
 """What every converter shares: plan every tensor, check the plan whole, write it shard by shard.
 
 A converter is a table of recipes, one per tensor of the new model. Everything is checked against names, shapes and
-dtypes before a byte is written; tensors are then built one at a time, so memory holds little more than the largest
-of them. Output appears under its final name in one step. A run that was killed goes on where it stopped, and a run
+dtypes before a byte is written; tensors are then built one after the other, so memory holds little more than the
+largest two. Output appears under its final name in one step. A run that was killed goes on where it stopped, and a run
 that is asked for what is there already changes nothing.
 """
 
@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -231,21 +232,21 @@ class State:
         write_json(self.file, self.content)
 
 
-def write_weights(plan: Plan, folder: Path, state: State | None = None) -> None:
+def write_weights(plan: Plan, folder: Path, state: State) -> None:
     """Writes the shards and their index into `folder`, skipping shards that an interrupted run completed."""
     weight_map = {}
     for number, names in enumerate(progress(plan.shards, "Writing shards")):
         file = folder / plan.shard_name(number)
         weight_map.update(dict.fromkeys(names, file.name))
-        if file.is_file() and (state is None or file.name in state.content["shards"]):
+        if file.is_file() and file.name in state.content["shards"]:
             continue
         part = file.with_suffix(".part")
         shapes = {name: tuple(plan.recipes[name].shape) for name in names}
         tensors = LazyTensors(shapes, plan.dtype, lambda name: plan.recipes[name].make(plan.dtype))
-        save_file(tensors, part, metadata={"format": "pt"})
+        digest = save_file(tensors, part, metadata={"format": "pt"})
+        # Noted first: whenever the run is killed, a shard that has its final name is known as finished.
+        state.note("shards", file.name, digest)
         os.replace(part, file)
-        if state is not None:
-            state.note("shards", file.name, sha256(file))
     close_files()
     if len(plan.shards) > 1:
         total = sum(torch.Size(recipe.shape).numel() for recipe in plan.recipes.values()) * plan.dtype.itemsize
@@ -328,9 +329,12 @@ def write_output(plan: Plan, output: Path, write_rest: Callable[[Path], None]) -
 
 def write_manifest(plan: Plan, folder: Path, state: State) -> None:
     """Completes `provenance.json` of a folder whose other files are all written."""
-    for name, file in source_names(plan.source_files).items():
-        if name not in state.content["sources"]:
-            state.note("sources", name, sha256(file))
+    unread = {
+        name: file for name, file in source_names(plan.source_files).items() if name not in state.content["sources"]
+    }
+    with ThreadPoolExecutor(max_workers=2) as readers:
+        for name, digest in zip(unread, readers.map(sha256, unread.values()), strict=True):
+            state.note("sources", name, digest)
     files = file_digests(folder, state.content["shards"])
     manifest = folder / MANIFEST
     content = read_json(manifest) if manifest.is_file() else {}

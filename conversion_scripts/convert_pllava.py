@@ -129,7 +129,8 @@ def merge_lora(alpha: float) -> Callable[..., torch.Tensor]:
     """The builder of a merged weight: W + alpha / rank * B A, in float32."""
 
     def build(weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return weight.float() + (alpha / a.shape[0]) * (b.float() @ a.float())
+        change = b.float() @ a.float()
+        return change.mul_(alpha / a.shape[0]).add_(weight)  # in place: new memory costs more than the arithmetic
 
     return build
 

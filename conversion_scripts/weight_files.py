@@ -1,11 +1,13 @@
 # Copyright 2026 The video-lmms authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Writing safetensors files tensor by tensor: a shard of gigabytes needs the memory of its largest tensor."""
+"""Writing safetensors files tensor by tensor: a shard of gigabytes needs the memory of its largest tensors."""
 
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -44,17 +46,41 @@ class LazyTensors(Mapping):
         return len(self.shapes)
 
 
-def save_file(tensors: LazyTensors, file: Path, metadata: Mapping[str, str]) -> None:
-    """Writes a safetensors file, holding one tensor at a time.
+def save_file(tensors: LazyTensors, file: Path, metadata: Mapping[str, str]) -> str:
+    """Writes a safetensors file, holding two tensors at a time: one is made while the last is written and hashed.
 
     Args:
         tensors: in the order in which they are written.
         file: to write.
         metadata: of the header.
 
+    Returns:
+        The file's SHA-256, as [`sha256`] would read it.
+
     Raises:
         ValueError: a tensor has not the shape or dtype that the header promises.
     """
+    header = header_bytes(tensors, metadata)
+    digest = hashlib.sha256(header)
+    with file.open("wb") as stream, ThreadPoolExecutor(max_workers=1) as hasher:
+        stream.write(header)
+        for name, tensor in made_ahead(tensors):
+            if tensor.dtype != tensors.dtype or tuple(tensor.shape) != tuple(tensors.shapes[name]):
+                raise ValueError(
+                    f"{name} is {tensor.dtype} {tuple(tensor.shape)}, announced as {tensors.dtype} "
+                    f"{tuple(tensors.shapes[name])}"
+                )
+            data = memoryview(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+            hashed = hasher.submit(digest.update, data)
+            # In pieces, as files are copied: one large write makes the kernel look for huge pages, and wait for them.
+            for start in range(0, len(data), _BLOCK):
+                stream.write(data[start : start + _BLOCK])
+            hashed.result()
+    return digest.hexdigest()
+
+
+def header_bytes(tensors: LazyTensors, metadata: Mapping[str, str]) -> bytes:
+    """What a safetensors file begins with: where each tensor lies behind it."""
     header: dict = {"__metadata__": dict(metadata)}
     end = 0
     for name, shape in tensors.shapes.items():
@@ -62,15 +88,19 @@ def save_file(tensors: LazyTensors, file: Path, metadata: Mapping[str, str]) -> 
         header[name] = {"dtype": DTYPE_NAMES[tensors.dtype], "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the data has to start aligned
-    with file.open("wb") as stream:
-        stream.write(len(text).to_bytes(8, "little") + text)
-        for name, tensor in tensors.items():
-            if tensor.dtype != tensors.dtype or tuple(tensor.shape) != tuple(tensors.shapes[name]):
-                raise ValueError(
-                    f"{name} is {tensor.dtype} {tuple(tensor.shape)}, announced as {tensors.dtype} "
-                    f"{tuple(tensors.shapes[name])}"
-                )
-            stream.write(memoryview(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()))
+    return len(text).to_bytes(8, "little") + text
+
+
+def made_ahead(tensors: LazyTensors) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every name with its tensor; while one is in use, a thread makes the next."""
+    names = list(tensors)
+    with ThreadPoolExecutor(max_workers=1) as maker:
+        coming = maker.submit(tensors.make, names[0])
+        for name, following in zip_longest(names, names[1:]):
+            tensor = coming.result()
+            if following is not None:
+                coming = maker.submit(tensors.make, following)
+            yield name, tensor
 
 
 def sha256(file: Path) -> str:

@@ -296,7 +296,7 @@ def test_memory_is_one_shard(untied, tmp_path, monkeypatch):
 
     def record(tensors, file, **kwargs):
         sizes.append(sum(tensor.nbytes for tensor in tensors.values()))
-        real(tensors, file, **kwargs)
+        return real(tensors, file, **kwargs)
 
     monkeypatch.setattr(conversion, "save_file", record)
     convert(untied, tmp_path / "model", max_shard_size="60KB", dtype="float32")
@@ -313,14 +313,14 @@ def test_interrupted_run_goes_on_where_it_stopped(untied, tmp_path, monkeypatch)
         if len(saved) == 2:
             raise KeyboardInterrupt
         saved.append(file.name)
-        real(tensors, file, **kwargs)
+        return real(tensors, file, **kwargs)
 
     monkeypatch.setattr(conversion, "save_file", save_until_interrupted)
     with pytest.raises(KeyboardInterrupt):
         convert(untied, tmp_path / "model", **options)
     assert not (tmp_path / "model").exists()
     again = []
-    monkeypatch.setattr(conversion, "save_file", lambda t, f, **kw: (again.append(f.name), real(t, f, **kw)))
+    monkeypatch.setattr(conversion, "save_file", lambda t, f, **kw: again.append(f.name) or real(t, f, **kw))
     convert(untied, tmp_path / "model", **options)
     assert again
     assert not set(again) & set(saved)

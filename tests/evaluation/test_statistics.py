@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from video_lmms.evaluation.statistics import compare, estimate
+from video_lmms.evaluation.statistics import chance_text, compare, estimate
 
 
 def repeated(draw, times: int = 400) -> tuple[float, float]:
@@ -89,3 +89,10 @@ def test_chance_alone_is_seldom_significant():
         ours, theirs = (rng.random((2, 60)) < 0.5).astype(float)
         significant += compare(ours, theirs, np.arange(60).astype(str)).p_value < 0.05
     assert significant <= 12
+
+
+@pytest.mark.parametrize(
+    ("p_value", "text"), [(0.0002, "< 0.001"), (0.001, "0.001"), (0.2214, "0.221"), (1.0, "1.000")]
+)
+def test_a_chance_is_never_shown_as_none(p_value, text):
+    assert chance_text(p_value) == text

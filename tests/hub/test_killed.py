@@ -18,7 +18,7 @@ from hub.originals import words
 each_number = pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
 
 
-# A conversion that is killed when it has written down its second finished shard.
+# A conversion that is killed when it has written down its third finished shard, before that gets its final name.
 DIES_AFTER_TWO_SHARDS = """
 import os, signal
 from video_lmms.cli import app
@@ -26,7 +26,7 @@ from video_lmms.conversion_scripts.conversion import State
 note = State.note
 def note_and_die(self, table, name, digest):
     note(self, table, name, digest)
-    if len(self.content["shards"]) == 2:
+    if len(self.content["shards"]) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 State.note = note_and_die
 app({words})

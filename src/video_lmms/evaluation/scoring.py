@@ -24,7 +24,7 @@ from .records import (
     write_object,
     write_text,
 )
-from .statistics import Difference, compare, estimate
+from .statistics import Difference, chance_text, compare, estimate
 from .tasks import TASKS, Task
 from .tasks.base import LETTERS
 
@@ -289,6 +289,6 @@ def comparison_table(first: str, second: str, differences: dict[str, Difference]
         error = "" if mean_of.error is None else f" ± {mean_of.error:.1f}"
         lines.append(
             f"| {TASKS[name].title} | {mean_of.value:+.1f}{error} | {mean_of.low:+.1f} to {mean_of.high:+.1f} "
-            f"| {found.p_value:.3f} | {found.better} | {found.worse} | {mean_of.n} |"
+            f"| {chance_text(found.p_value)} | {found.better} | {found.worse} | {mean_of.n} |"
         )
     return "\n".join(lines) + "\n"

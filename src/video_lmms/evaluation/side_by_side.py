@@ -29,6 +29,7 @@ from ..errors import VideoLmmError
 from .memory import peak_memory
 from .records import read_object, read_samples, write_object, write_text
 from .scoring import compare_runs, score_run
+from .statistics import chance_text
 
 
 KINDS = ("colour", "direction", "order", "when")
@@ -378,7 +379,7 @@ def table(found: dict[str, Any]) -> str:
     lines += ["", "| claim | with | without | difference | p | by type |", "| --- | --- | --- | --- | --- | --- |"]
     for row in found["claims"]:
         error = f" ± {row['error']:.1f}" if row.get("error") is not None else ""
-        chance = f"{row['p']:.3f}" if "p" in row else f"({row['clips']} clips)"
+        chance = chance_text(row["p"]) if "p" in row else f"({row['clips']} clips)"
         shares = f"{row['with']:.1f} | {row['without']:.1f} | {row['difference']:+.1f}{error}"
         parts = ", ".join(f"{kind} {value:+.0f}" for kind, value in row.get("by_type", {}).items())
         lines.append(f"| {row['claim']} | {shares} | {chance} | {parts} |")

@@ -57,6 +57,11 @@ class Difference:
     worse: int
 
 
+def chance_text(p_value: float) -> str:
+    """A p value for a table: three digits, and never a zero that no number of permutations can show."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
 def estimate(
     scores: Sequence[float],
     clusters: Sequence[str],
