@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -63,10 +64,12 @@ __all__ = [
     "Plan",
     "Recipe",
     "SourceTensor",
+    "any_layer",
     "check_complete",
     "check_dtypes",
     "check_index",
     "keep",
+    "merge_lora",
     "open_pickle",
     "parse_size",
     "read_folder",
@@ -88,6 +91,21 @@ UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 def keep(tensor: torch.Tensor) -> torch.Tensor:
     """The builder of a plain copy."""
     return tensor
+
+
+def merge_lora(alpha: float) -> Callable[..., torch.Tensor]:
+    """The builder of a merged weight: W + alpha / rank * B A, in float32."""
+
+    def build(weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        change = b.float() @ a.float()
+        return change.mul_(alpha / a.shape[0]).add_(weight)  # in place: new memory costs more than the arithmetic
+
+    return build
+
+
+def any_layer(module: str) -> str:
+    """A module's name with its layer number left open."""
+    return re.sub(r"\.\d+\.", ".*.", module)
 
 
 @dataclass(frozen=True)

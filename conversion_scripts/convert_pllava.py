@@ -15,7 +15,7 @@ The LoRA strength is stored nowhere: training used alpha 32, every published num
 import argparse
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -28,8 +28,10 @@ from video_lmms.conversion_scripts.conversion import (
     Plan,
     Recipe,
     SourceTensor,
+    any_layer,
     check_complete,
     check_dtypes,
+    merge_lora,
     parse_size,
     read_folder,
     read_json,
@@ -125,16 +127,6 @@ def build_config(original: Mapping, pooling_shape: Sequence[int], tie_word_embed
     )
 
 
-def merge_lora(alpha: float) -> Callable[..., torch.Tensor]:
-    """The builder of a merged weight: W + alpha / rank * B A, in float32."""
-
-    def build(weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        change = b.float() @ a.float()
-        return change.mul_(alpha / a.shape[0]).add_(weight)  # in place: new memory costs more than the arithmetic
-
-    return build
-
-
 def split_lora(
     tensors: Mapping[str, SourceTensor],
 ) -> tuple[dict[str, SourceTensor], dict[str, dict[str, SourceTensor]]]:
@@ -190,11 +182,6 @@ def check_lora(weights: Mapping[str, SourceTensor], lora: Mapping[str, Mapping[s
         module = name.removesuffix(".weight")
         if any_layer(module) in adapted and module not in lora:
             raise ConversionError(f"The LoRA matrices of {module} are missing; other layers have theirs.")
-
-
-def any_layer(module: str) -> str:
-    """A module's name with its layer number left open."""
-    return re.sub(r"\.\d+\.", ".*.", module)
 
 
 def combine(model: Mapping[str, SourceTensor], delta: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:

@@ -29,6 +29,7 @@ from video_lmms.conversion_scripts.conversion import (
     SourceTensor,
     check_complete,
     check_dtypes,
+    merge_lora,
     parse_size,
     read_folder,
     read_header,
@@ -51,7 +52,7 @@ from video_lmms.conversion_scripts.videotgb_grounding_names import (
     flow_target,
     grounding_target,
 )
-from video_lmms.conversion_scripts.videotgb_lora import LORA, check_lora, merge_lora, write_adapter
+from video_lmms.conversion_scripts.videotgb_lora import LORA, check_lora, write_adapter
 from video_lmms.conversion_scripts.videotgb_pieces import convert_pieces, read_piece
 from video_lmms.errors import shorten
 from video_lmms.modeling.configuration_videotgb import VideotgbConfig

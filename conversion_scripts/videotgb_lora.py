@@ -3,26 +3,16 @@
 """LoRA in VideoTGB's checkpoints: matrices of PEFT beside the weights that they change."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
-from video_lmms.conversion_scripts.conversion import ConversionError, SourceTensor, write_json
+from video_lmms.conversion_scripts.conversion import ConversionError, SourceTensor, any_layer, write_json
 
 
 LORA = re.compile(r"^(?P<module>.+)\.lora_(?P<matrix>[AB])(?:\.default)?\.weight$")
-
-
-def merge_lora(alpha: float) -> Callable[..., torch.Tensor]:
-    """The builder of a merged weight: W + alpha / rank * B A, in float32."""
-
-    def build(weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        change = b.float() @ a.float()
-        return change.mul_(alpha / a.shape[0]).add_(weight)  # in place: new memory costs more than the arithmetic
-
-    return build
 
 
 def check_lora(weights: Mapping[str, SourceTensor], lora: Mapping[str, Mapping[str, SourceTensor]]) -> None:
@@ -59,11 +49,6 @@ def check_lora(weights: Mapping[str, SourceTensor], lora: Mapping[str, Mapping[s
             raise ConversionError(f"The LoRA matrices of {module} are missing; other layers have theirs.")
 
 
-def any_layer(module: str) -> str:
-    """A module's name with its layer number left open."""
-    return re.sub(r"\.\d+\.", ".*.", module)
-
-
 def write_adapter(
     lora: Mapping[str, Mapping[str, SourceTensor]], alpha: float, dtype: torch.dtype, folder: Path, task_type: str
 ) -> None:
@@ -89,4 +74,4 @@ def write_adapter(
     write_json(folder / "adapter_config.json", config)
 
 
-__all__ = ["LORA", "any_layer", "check_lora", "merge_lora", "write_adapter"]
+__all__ = ["LORA", "check_lora", "write_adapter"]
